@@ -1,0 +1,147 @@
+"""The outcome of judging a skill: what is allowed, why, and what would change it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from .finding import Finding
+from .package import PackageId
+from .policy import Action, Maturity, PolicyRef
+
+
+class ComplianceReason(StrEnum):
+    """Reasons of the condition ``Compliant``."""
+
+    ALLOWED = "Allowed"
+    APPROVAL_REQUIRED = "ApprovalRequired"
+    DENIED = "Denied"
+    BANNED = "Banned"
+    MATURITY_TOO_LOW = "MaturityTooLow"
+    NO_POLICY = "NoPolicy"
+    NO_VERDICT = "NoVerdict"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One ground for a verdict.
+
+    Attributes
+    ----------
+    action
+        What it asks for.
+    code
+        The condition's reason if this ground decides.
+    message
+        One stable sentence: the package, the finding, the policy and rule. No timestamps.
+    fix
+        What would remove this ground; one sentence.
+    package, path
+        What it is about, and the chain of names that pulled it in (declared package first).
+    finding
+        The finding, where one decided.
+    policy, rule
+        Who says so; ``rule`` names a rule, or the policy's field (``bans[0]``, ``maturity.Intern``,
+        ``findings.vulnerability.Critical``, ``unlisted``).
+    """
+
+    action: Action
+    code: ComplianceReason
+    message: str
+    fix: str = ""
+    package: PackageId | None = None
+    path: tuple[str, ...] = ()
+    finding: Finding | None = None
+    policy: PolicyRef | None = None
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingApproval:
+    """One declared package whose closure holds artefacts that wait for a person.
+
+    Attributes
+    ----------
+    declared
+        Name of the declared package.
+    packages
+        The packages of its closure that need approval, sorted.
+    min_maturity
+        The lowest maturity that an approval would be for.
+    """
+
+    declared: str
+    packages: tuple[PackageId, ...]
+    min_maturity: Maturity
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A decision that a person took, as input to the evaluator.
+
+    Attributes
+    ----------
+    artefacts
+        Hexadecimal SHA-256 of each artefact it covers.
+    accepted_findings
+        ``(kind, id)`` pairs accepted with it.
+    min_maturity
+        Agents below it are not covered.
+    approved
+        ``False`` is a denial, which is permanent.
+    expires_at
+        When it ends (UTC); ``None``: never.
+    name
+        The object's name, for messages.
+    """
+
+    artefacts: frozenset[str]
+    accepted_findings: frozenset[tuple[str, str]]
+    min_maturity: Maturity
+    approved: bool
+    expires_at: datetime | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was decided.
+
+    Attributes
+    ----------
+    action
+        ``ALLOW``: may run. Otherwise it may not.
+    reason
+        The condition's reason.
+    reasons
+        Every ground that is not Allow, strictest first, then by package; stable order.
+    audit_reasons
+        The same for policies with ``enforcement: Audit``; they never decide.
+    pending
+        What waits for approval; empty unless ``reason`` is ApprovalRequired.
+    decided_by
+        ``(policy, rule)`` of the grounds as strict as the verdict, and for an allowed skill of the
+        rules that allowed its packages; sorted, unique.
+    may_hold
+        For NoVerdict: whether what already runs may go on (a stale feed, ``onError: Hold``).
+    revisit_at
+        When time alone could change it (UTC), or ``None``.
+    runtime_class
+        The RuntimeClass that the Pod must have: the skill's own or the one that policy requires.
+    """
+
+    action: Action
+    reason: ComplianceReason
+    reasons: tuple[Reason, ...] = ()
+    audit_reasons: tuple[Reason, ...] = ()
+    pending: tuple[PendingApproval, ...] = ()
+    decided_by: tuple[tuple[PolicyRef, str], ...] = ()
+    may_hold: bool = False
+    revisit_at: datetime | None = None
+    runtime_class: str | None = None
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the skill may run."""
+        return self.action is Action.ALLOW and self.reason is ComplianceReason.ALLOWED

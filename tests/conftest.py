@@ -1,0 +1,46 @@
+"""What every test shares: how the markers skip, and hypothesis' profile."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+settings.register_profile(
+    "default", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@functools.cache
+def index_answers() -> bool:
+    """Whether the package index that the tools are configured for answers at all."""
+    command = [sys.executable, "-m", "pip", "index", "versions", "six"]
+    probe = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    return probe.returncode == 0
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("index") and not index_answers():
+        pytest.skip("no package index answers here")
+    if item.get_closest_marker("shared") and not SHARED.is_dir():
+        pytest.skip("the neighbouring folder ../shared is absent")
+
+
+@pytest.fixture(scope="session")
+def repo_root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    return SHARED
