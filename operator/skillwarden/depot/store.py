@@ -1,0 +1,218 @@
+"""The content-addressed store on disk: whole files by digest, and nothing that fails its hash is served.
+
+Layout below the root: ``artefacts/ab/<sha256>``, ``contents/``, ``inputs/`` (raw bytes, named by their
+hash); ``locks/``, ``keys/``, ``scans/`` (sealed JSON records); ``tmp/`` (what is being written).
+All methods block; on an event loop they are called through ``asyncio.to_thread``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ..domain.content import digest_of
+from ..domain.finding import ScanResult
+from ..domain.lock import Lock
+from . import files
+from .digests import PREFIX, check_hex, hex_of
+
+_LATEST = "latest"
+
+
+class DepotStore:
+    """What the depot keeps.
+
+    Parameters
+    ----------
+    root
+        Folder of the store; made where it is absent. Several processes may share it.
+
+    Raises
+    ------
+    OSError
+        Where the folder cannot be made or written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._temp = root / "tmp"
+        for folder in ("artefacts", "contents", "inputs", "locks", "keys", "scans", "tmp"):
+            (root / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+        files.sweep(self._temp)
+        self._verified: dict[str, tuple[int, int, int]] = {}
+
+    # Contents and inputs: bytes by digest.
+
+    def put_content(self, data: bytes) -> str:
+        """Keep a packed source (``content.pack``) and return its digest."""
+        return self._put_bytes("contents", data)
+
+    def get_content(self, digest: str) -> bytes | None:
+        """Return a packed source, or ``None``."""
+        return self._get_bytes("contents", digest)
+
+    def put_input(self, data: bytes) -> str:
+        """Keep a run's input and return its digest."""
+        return self._put_bytes("inputs", data)
+
+    def get_input(self, digest: str) -> bytes | None:
+        """Return a run's input, or ``None``."""
+        return self._get_bytes("inputs", digest)
+
+    # Locks, and the resolution keys that lead to them.
+
+    def put_lock(self, lock: Lock, *, key: str | None = None) -> None:
+        """Keep a lock's record; with a key, what that key resolves to from now on."""
+        self._put_record(self._lock_path(lock.digest), lock.to_json())
+        if key is not None:
+            self._put_record(self._key_path(key), {"key": key, "lockDigest": lock.digest})
+
+    def get_lock(self, digest: str) -> Lock | None:
+        """Return the lock of a digest, or ``None``; a record of another lock is removed."""
+        path = self._lock_path(digest)
+        record = self._get_record(path)
+        if record is None:
+            return None
+        lock = Lock.from_json(record)
+        if lock.digest != digest:
+            path.unlink(missing_ok=True)
+            return None
+        return lock
+
+    def lock_for_key(self, key: str) -> Lock | None:
+        """Return the lock that a resolution key leads to, or ``None``."""
+        record = self._get_record(self._key_path(key))
+        return self.get_lock(record["lockDigest"]) if record and record["key"] == key else None
+
+    # Scan results.
+
+    def put_scan(self, result: ScanResult) -> None:
+        """Keep a scan result; it is also the lock's latest unless a later one is kept already."""
+        record = result.to_json()
+        folder = self._scan_folder(result.lock_digest)
+        self._put_record(folder / _revision_file(result.advisory_revision), record)
+        latest = self.latest_scan(result.lock_digest)
+        if latest is None or latest.completed_at <= result.completed_at:
+            self._put_record(folder / _LATEST, record)
+
+    def get_scan(self, lock_digest: str, revision: str) -> ScanResult | None:
+        """Return the result of a lock at a revision of the advisories, or ``None``."""
+        record = self._get_record(self._scan_folder(lock_digest) / _revision_file(revision))
+        if not record or record["lockDigest"] != lock_digest or record["advisoryRevision"] != revision:
+            return None
+        return ScanResult.from_json(record)
+
+    def latest_scan(self, lock_digest: str) -> ScanResult | None:
+        """Return the result of a lock that was completed last, or ``None``."""
+        record = self._get_record(self._scan_folder(lock_digest) / _LATEST)
+        return ScanResult.from_json(record) if record and record["lockDigest"] == lock_digest else None
+
+    # Artefacts.
+
+    def has_artefact(self, sha256: str) -> bool:
+        """Whether the artefact is here and whole; what this process hashed before is not hashed anew."""
+        path = self._artefact_path(sha256)
+        try:
+            state = _identity(path.stat())
+        except FileNotFoundError:
+            return False
+        if self._verified.get(sha256) == state:
+            return True
+        file = self.open_artefact(sha256)
+        if file is None:
+            return False
+        file.close()
+        return True
+
+    def open_artefact(self, sha256: str) -> BinaryIO | None:
+        """Open an artefact, every byte just verified, or return ``None``; a corrupt one is removed."""
+        path = self._artefact_path(sha256)
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            return None
+        if files.hash_file(file) != sha256:
+            self._verified.pop(sha256, None)
+            files.remove_if_same(path, file)
+            file.close()
+            return None
+        self._verified[sha256] = _identity(os.fstat(file.fileno()))
+        return file
+
+    @contextlib.contextmanager
+    def new_artefact(self) -> Iterator[files.PendingFile]:
+        """Open a pending file for ``commit_artefact``; it is dropped at the end unless committed."""
+        with files.pending(self._temp) as file:
+            yield file
+
+    def commit_artefact(self, file: files.PendingFile, *, sha256: str) -> None:
+        """Let an artefact land.
+
+        Raises
+        ------
+        IntegrityError
+            Where its bytes do not have the hash.
+        """
+        file.commit(self._artefact_path(sha256), sha256=sha256)
+
+    def _put_bytes(self, kind: str, data: bytes) -> str:
+        digest = digest_of(data)
+        if self._get_bytes(kind, digest) is None:
+            with files.pending(self._temp) as file:
+                file.write(data)
+                file.commit(self._bytes_path(kind, digest), sha256=digest.removeprefix(PREFIX))
+        return digest
+
+    def _get_bytes(self, kind: str, digest: str) -> bytes | None:
+        path = self._bytes_path(kind, digest)
+        try:
+            with path.open("rb") as file:
+                data = file.read()
+                if digest_of(data) == digest:
+                    return data
+                files.remove_if_same(path, file)
+        except FileNotFoundError:
+            pass
+        return None
+
+    def _put_record(self, path: Path, record: dict[str, Any]) -> None:
+        data = json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
+        if files.read_sealed(path) != data:
+            files.write_sealed(path, data, temp=self._temp)
+
+    def _get_record(self, path: Path) -> dict[str, Any] | None:
+        data = files.read_sealed(path)
+        if data is None:
+            return None
+        record: dict[str, Any] = json.loads(data)
+        return record
+
+    def _bytes_path(self, kind: str, digest: str) -> Path:
+        name = hex_of(digest)
+        return self._root / kind / name[:2] / name
+
+    def _artefact_path(self, sha256: str) -> Path:
+        return self._root / "artefacts" / check_hex(sha256)[:2] / sha256
+
+    def _lock_path(self, digest: str) -> Path:
+        return self._root / "locks" / hex_of(digest)
+
+    def _key_path(self, key: str) -> Path:
+        return self._root / "keys" / hex_of(key)
+
+    def _scan_folder(self, lock_digest: str) -> Path:
+        return self._root / "scans" / hex_of(lock_digest)
+
+
+def _revision_file(revision: str) -> str:
+    """A revision is the advisories' own text; only its hash may become a file name."""
+    return hashlib.sha256(revision.encode()).hexdigest()
+
+
+def _identity(state: os.stat_result) -> tuple[int, int, int]:
+    return (state.st_ino, state.st_size, state.st_ctime_ns)
