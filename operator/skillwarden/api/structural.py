@@ -80,7 +80,7 @@ def _resolve(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
 
 
 _ORDER = ("description", "type", "format", "enum", "default")
-_LAST = ("items", "properties", "additionalProperties", "required", "oneOf")
+_LAST = ("items", "properties", "additionalProperties", "required")
 
 
 def _reading_order(entry: tuple[str, Any]) -> tuple[int, str]:
