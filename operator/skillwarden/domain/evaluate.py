@@ -1,0 +1,263 @@
+"""Where a verdict is made: findings x policies x maturity x approvals, and nothing else, give one.
+
+The rules, in the order in which they count for one package and one policy (DESIGN 1 and 3):
+
+1. a ban denies, over every rule and approval;
+2. the ceiling of the agent's maturity holds for every package;
+3. the first rule that matches speaks, else what the package inherits from a rule that includes
+   dependencies, else ``unlisted``; a package of which no policy speaks needs approval;
+4. each finding is judged besides, whatever a rule allowed.
+
+The strictest over all policies and packages is the verdict, so a namespace's policy can tighten and never
+loosen what the cluster's says. An approval lifts what asks for approval, and never a denial. A scan with a
+gap is no pass: it can only leave a denial standing, or end without a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from .approvals import FOREVER, ApprovalBook
+from .closure import Closure, Node, closure_of
+from .coverage import (
+    ScanGap,
+    advisories_stale,
+    advisory_deadline,
+    enforcing,
+    may_hold,
+    required_scanners,
+    scan_gaps,
+)
+from .finding import Finding, ScanResult
+from .finding_grounds import finding_ground, ruling
+from .grounds import Ground, Narrator, approval_denied, in_order
+from .judge_names import judge_names, no_policy
+from .lock import Lock
+from .merge import by_package, merge_findings
+from .package import PackageId
+from .policy import Action, Maturity, Policy, PolicyRef
+from .policy_index import UNCLAIMED, Opinion, opinions_of
+from .sandbox_grounds import isolation_reasons, runtime_class, sandbox_reasons
+from .skill import Sandbox
+from .verdict import Approval, ComplianceReason, PendingApproval, Reason, Verdict
+
+__all__ = [
+    "EvaluationRequest",
+    "ScanGap",
+    "advisories_stale",
+    "evaluate",
+    "judge_names",
+    "merge_findings",
+    "required_scanners",
+    "scan_gaps",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationRequest:
+    """Everything that a verdict depends on.
+
+    Attributes
+    ----------
+    lock
+        The resolved closure.
+    scan
+        What scanners said of it; ``None``: nothing yet.
+    policies
+        All that apply to the skill's namespace, cluster and namespace ones, in any order.
+    maturity
+        The agent's; Student where there is none.
+    approvals
+        All that might concern the closure, in any order.
+    sandbox
+        What the skill asks for.
+    now
+        The time (UTC, aware).
+    advisories_synced_at
+        The last successful sync (UTC, aware); ``None``: there was none.
+    network_isolated
+        Whether NetworkIsolated is True; ``None``: nobody knows.
+    """
+
+    lock: Lock
+    scan: ScanResult | None
+    policies: tuple[Policy, ...]
+    maturity: Maturity
+    sandbox: Sandbox
+    now: datetime
+    approvals: tuple[Approval, ...] = ()
+    advisories_synced_at: datetime | None = None
+    network_isolated: bool | None = None
+
+
+def evaluate(request: EvaluationRequest) -> Verdict:
+    """Judge a skill; pure, and the same for every order of policies, approvals, packages and reports."""
+    deciding = enforcing(request.policies)
+    shown = [policy for policy in request.policies if policy not in deciding]
+    bench = _Bench.of(request)
+    audit = bench.judge(shown, deciding=False)
+    if not deciding:
+        return no_policy(
+            audit_reasons=in_order(audit.reasons), runtime_class=request.sandbox.runtime_class_name
+        )
+    tally = bench.judge(deciding, deciding=True)
+    gaps, holds = _gap_reasons(request, deciding)
+    tally.reasons += gaps
+    reasons = in_order(tally.reasons)
+    action, code = (
+        (reasons[0].action, reasons[0].code) if reasons else (Action.ALLOW, ComplianceReason.ALLOWED)
+    )
+    return Verdict(
+        action=action,
+        reason=code,
+        reasons=reasons,
+        audit_reasons=in_order(audit.reasons),
+        pending=bench.pending(tally.waiting) if code is ComplianceReason.APPROVAL_REQUIRED else (),
+        decided_by=_decided_by(action, reasons, tally.allowed_by),
+        # Only what would run if it were not for the gaps may go on running.
+        may_hold=holds and code is ComplianceReason.NO_VERDICT and len(gaps) == len(reasons),
+        revisit_at=_earliest(
+            tally.moments, advisory_deadline(deciding, request.advisories_synced_at), request
+        ),
+        runtime_class=runtime_class(deciding, sandbox=request.sandbox, maturity=request.maturity),
+    )
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What judging some policies has brought together so far."""
+
+    reasons: list[Reason] = field(default_factory=list)
+    waiting: set[int] = field(default_factory=set)
+    allowed_by: set[tuple[PolicyRef, str]] = field(default_factory=set)
+    moments: list[datetime] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """One request, with what every policy's judgement of it shares."""
+
+    request: EvaluationRequest
+    closure: Closure
+    findings: Mapping[PackageId, Sequence[Finding]]
+    book: ApprovalBook
+    narrator: Narrator
+
+    @classmethod
+    def of(cls, request: EvaluationRequest) -> _Bench:
+        closure = closure_of(request.lock)
+        reports = request.scan.reports if request.scan else ()
+        return cls(
+            request=request,
+            closure=closure,
+            findings=by_package(merge_findings(reports)),
+            book=ApprovalBook(request.approvals, closure=closure, maturity=request.maturity, now=request.now),
+            narrator=Narrator(request.lock, closure),
+        )
+
+    def judge(self, policies: Sequence[Policy], *, deciding: bool) -> _Tally:
+        """Judge every package and the sandbox by some policies; what belongs to none, if they decide."""
+        tally = _Tally()
+        opinions = [opinions_of(policy, self.closure) for policy in policies]
+        for policy, said in zip(policies, opinions, strict=True):
+            self._rules(policy, said, tally)
+            self._findings(policy, tally)
+        tally.reasons += sandbox_reasons(
+            policies, sandbox=self.request.sandbox, maturity=self.request.maturity
+        )
+        if deciding:
+            self._unclaimed(opinions, tally)
+            for node, approval in self.book.denials():
+                tally.reasons.append(self.narrator.reason(node, approval_denied(approval.name)))
+        return tally
+
+    def _rules(self, policy: Policy, opinions: Sequence[Opinion], tally: _Tally) -> None:
+        rank = self.request.maturity.rank
+        allowing = set()
+        for node, opinion in zip(self.closure.nodes, opinions, strict=True):
+            grounds = opinion.grounds[rank]
+            if grounds:
+                for ground in grounds:
+                    self._weigh(node, ground, tally)
+            elif not opinion.abstains:
+                allowing.add(opinion.label)
+        tally.allowed_by.update((policy.ref, label) for label in allowing)
+
+    def _findings(self, policy: Policy, tally: _Tally) -> None:
+        for package, findings in self.findings.items():
+            node = self.closure.by_id.get(package)
+            if node is None:
+                continue  # the coverage check has reported it
+            for finding in findings:
+                ruled = ruling(policy.findings, finding, self.request.now)
+                if ruled.action is Action.ALLOW:
+                    continue
+                if ruled.until is not None:
+                    tally.moments.append(ruled.until)
+                declared = node.package.direct
+                self._weigh(node, finding_ground(policy, finding, ruled, declared=declared), tally)
+
+    def _unclaimed(self, opinions: Iterable[Sequence[Opinion]], tally: _Tally) -> None:
+        for node, said in zip(self.closure.nodes, zip(*opinions, strict=True), strict=True):
+            if all(opinion.abstains for opinion in said):
+                self._weigh(node, UNCLAIMED, tally)
+
+    def _weigh(self, node: Node, ground: Ground, tally: _Tally) -> None:
+        """Take a ground into account, unless an approval lifts it."""
+        if ground.action is Action.REQUIRE_APPROVAL:
+            until = self.book.covers(node, ground.finding)
+            if until is not None:
+                if until != FOREVER:
+                    tally.moments.append(until)
+                if ground.policy is not None:
+                    tally.allowed_by.add((ground.policy, ground.rule))
+                return
+            tally.waiting.add(node.position)
+        tally.reasons.append(self.narrator.reason(node, ground))
+
+    def pending(self, waiting: set[int]) -> tuple[PendingApproval, ...]:
+        """Return what waits for approval, by declared package; what two of them pull in stands under both."""
+        found = []
+        for name, positions in self.closure.by_root.items():
+            packages = sorted(self.closure.nodes[place].package.id for place in positions & waiting)
+            if packages:
+                found.append(PendingApproval(name, tuple(packages), self.request.maturity))
+        return tuple(found)
+
+
+def _gap_reasons(request: EvaluationRequest, policies: Sequence[Policy]) -> tuple[list[Reason], bool]:
+    """Return why there can be no pass, and whether all of these let what runs go on."""
+    gaps = scan_gaps(request.lock, request.scan, policies)
+    reasons = [_no_verdict(gap.message, gap.fix, f"scanning.{gap.scanner}") for gap in gaps]
+    holds = all(may_hold(gap.scanner, policies) for gap in gaps)
+    stale = advisories_stale(policies, request.advisories_synced_at, request.now, request.lock)
+    if stale is not None:
+        fix = "Sync the advisories (skillwarden advisories sync); until then nothing new is launched."
+        reasons.append(_no_verdict(stale, fix, "scanning.maxAdvisoryAge"))
+    unguarded = list(isolation_reasons(policies, request.network_isolated))
+    return reasons + unguarded, holds and not unguarded
+
+
+def _no_verdict(message: str, fix: str, rule: str) -> Reason:
+    return Reason(Action.DENY, ComplianceReason.NO_VERDICT, message=message, fix=fix, rule=rule)
+
+
+def _decided_by(
+    action: Action, reasons: Sequence[Reason], allowed_by: set[tuple[PolicyRef, str]]
+) -> tuple[tuple[PolicyRef, str], ...]:
+    found = (
+        allowed_by
+        if action is Action.ALLOW
+        else {(item.policy, item.rule) for item in reasons if item.action is action and item.policy}
+    )
+    return tuple(sorted(found, key=lambda item: (str(item[0]), item[1])))
+
+
+def _earliest(
+    moments: Iterable[datetime], feed_ends: datetime | None, request: EvaluationRequest
+) -> datetime | None:
+    """Return the first moment to come at which time alone could change the verdict."""
+    known = [*moments, feed_ends] if feed_ends is not None and request.lock.packages else moments
+    return min((moment for moment in known if moment > request.now), default=None)

@@ -1,0 +1,153 @@
+"""What a policy says of a finding, in words that name it and a fix that fixes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from .coverage import duration
+from .finding import Finding, FindingKind, Severity
+from .grounds import Ground, Remedy, listed, one_line
+from .policy import Action, FindingRules, Policy
+from .ranges import lowest_above
+from .verdict import ComplianceReason
+
+_CODES = {
+    Action.DENY: ComplianceReason.DENIED,
+    Action.REQUIRE_APPROVAL: ComplianceReason.APPROVAL_REQUIRED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What a policy does about one finding.
+
+    Attributes
+    ----------
+    action
+        What follows.
+    rule
+        The policy's field that says so.
+    until
+        When time alone ends it (UTC); ``None``: never.
+    """
+
+    action: Action
+    rule: str
+    until: datetime | None = None
+
+
+def ruling(rules: FindingRules, finding: Finding, now: datetime) -> Ruling:
+    """Return what the rules do about a finding at a moment (UTC)."""
+    match finding.kind:
+        case FindingKind.VULNERABILITY:
+            # A band that the mapping lacks is one that nobody allowed.
+            action = rules.vulnerability.get(finding.severity, Action.DENY)
+            return Ruling(action, f"findings.vulnerability.{finding.severity.value}")
+        case FindingKind.MALICIOUS:
+            return Ruling(rules.malicious, "findings.malicious")
+        case FindingKind.TYPOSQUAT:
+            return Ruling(rules.typosquat, "findings.typosquat")
+        case FindingKind.RELEASE_AGE:
+            return _age_ruling(rules, finding.published_at, now)
+
+
+def _age_ruling(rules: FindingRules, published: datetime | None, now: datetime) -> Ruling:
+    rule, minimum = "findings.minReleaseAge", rules.min_release_age
+    if minimum is None:
+        return Ruling(Action.ALLOW, rule)
+    if published is None:
+        return Ruling(rules.release_age_action, rule)
+    if published.tzinfo is None:
+        published = published.replace(tzinfo=UTC)
+    if now - published >= minimum:
+        return Ruling(Action.ALLOW, rule)
+    try:
+        return Ruling(rules.release_age_action, rule, until=published + minimum)
+    except OverflowError:
+        return Ruling(rules.release_age_action, rule)
+
+
+def finding_ground(policy: Policy, finding: Finding, ruled: Ruling, *, declared: bool) -> Ground:
+    """Return the ground that a finding is for a policy; ``ruled.action`` is not Allow.
+
+    Parameters
+    ----------
+    policy
+        Who rules.
+    finding
+        On what.
+    ruled
+        What ``ruling`` said.
+    declared
+        Whether the package is declared, which changes how a fixed version is asked for.
+    """
+    verb = "denies it" if ruled.action is Action.DENY else "asks for approval"
+    remedy, advice = _remedy(policy, finding, ruled, declared=declared)
+    return Ground(
+        action=ruled.action,
+        code=_CODES[ruled.action],
+        policy=policy.ref,
+        rule=ruled.rule,
+        why=f"{_what(finding, policy)}; {policy.ref} ({ruled.rule}) {verb}",
+        remedy=remedy,
+        advice=advice,
+        finding=finding,
+    )
+
+
+def _what(finding: Finding, policy: Policy) -> str:
+    identity = one_line(finding.id, 60)
+    summary = f": {one_line(finding.summary, 80)}" if finding.summary else ""
+    match finding.kind:
+        case FindingKind.VULNERABILITY:
+            fixed = f"fixed in {listed(finding.fixed_versions)}" if finding.fixed_versions else "no fix known"
+            return f"has {identity} ({_severity(finding)}, {fixed}){summary}"
+        case FindingKind.MALICIOUS:
+            return f"is malicious by {identity}{summary}"
+        case FindingKind.TYPOSQUAT:
+            return f"resembles the popular package {identity}"
+        case FindingKind.RELEASE_AGE if finding.published_at is None:
+            return "has an upload time that the index does not tell"
+        case FindingKind.RELEASE_AGE:
+            return f"was uploaded less than {_age(policy)} ago"
+
+
+def _severity(finding: Finding) -> str:
+    return "severity unknown" if finding.severity is Severity.UNKNOWN else finding.severity.value
+
+
+def _age(policy: Policy) -> str:
+    minimum = policy.findings.min_release_age
+    return "" if minimum is None else duration(minimum)
+
+
+def _remedy(policy: Policy, finding: Finding, ruled: Ruling, *, declared: bool) -> tuple[Remedy, str]:
+    """Return how the fix begins and ends."""
+    approvable = ruled.action is Action.REQUIRE_APPROVAL
+    match finding.kind:
+        case FindingKind.VULNERABILITY:
+            return _upgrade(finding, approvable=approvable, declared=declared)
+        case FindingKind.TYPOSQUAT:
+            meant = f", and declare {one_line(finding.id, 60)} if that is what was meant"
+            return Remedy.REMOVE, meant + (", or ask a reviewer for approval." if approvable else ".")
+        case FindingKind.RELEASE_AGE if finding.published_at is not None:
+            end = ", or ask a reviewer for approval." if approvable else "."
+            return Remedy.ADVICE, f"Wait until it is {_age(policy)} old, or pin an older version{end}"
+        case _:
+            return (
+                (Remedy.APPROVE, f" with {one_line(finding.id, 60)}.") if approvable else (Remedy.REMOVE, ".")
+            )
+
+
+def _upgrade(finding: Finding, *, approvable: bool, declared: bool) -> tuple[Remedy, str]:
+    package = finding.package
+    fixed = lowest_above(package.version, finding.fixed_versions)
+    approval = f", or ask a reviewer for approval with {one_line(finding.id, 60)}" if approvable else ""
+    if fixed is None:
+        return Remedy.REMOVE, f": no version above {package.version} without it is known{approval}."
+    how = "Require" if declared else "Declare, next to what pulls it in,"
+    return (
+        Remedy.ADVICE,
+        f"{how} {package.name}>={fixed}, the lowest version above {package.version} without it{approval}.",
+    )
