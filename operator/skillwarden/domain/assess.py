@@ -1,0 +1,394 @@
+"""How far a skill has come on its way to a verdict, and what it needs next.
+
+``assess`` takes everything known about one skill and returns the outcome of each stage (intake, resolution,
+scan, judgement) and the one job that would bring it further. The operator and ``skillwarden check`` both walk
+the way by calling it again after each job, so that the two cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+
+from .conditions import (
+    AcceptedReason,
+    ConditionDraft,
+    ConditionType,
+    ResolvedReason,
+    ScannedReason,
+    Status,
+)
+from .errors import Refusal
+from .evaluate import EvaluationRequest, advisories_stale, evaluate, judge_names, scan_gaps
+from .finding import Finding, ScanResult
+from .lock import Lock, Platform
+from .package import DeclaredPackage
+from .policy import Action, Maturity, Policy
+from .skill import Sandbox
+from .verdict import Approval, ComplianceReason, Reason, Verdict
+
+
+class Job(Enum):
+    """Slow work that runs outside of reconcile."""
+
+    RESOLVE = "resolve"
+    SCAN = "scan"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A stage that ended without what it was for.
+
+    Attributes
+    ----------
+    reason
+        The condition's reason.
+    message, fix
+        For the person who must act.
+    retryable
+        Whether the world may answer otherwise with nothing changed here.
+    """
+
+    reason: str
+    message: str
+    fix: str = ""
+    retryable: bool = False
+
+    @property
+    def text(self) -> str:
+        """Message and fix as one."""
+        return f"{self.message} {self.fix}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class AgentView:
+    """What is known about the agent that a skill names.
+
+    Attributes
+    ----------
+    name
+        As written; ``None``: the skill names none.
+    maturity
+        The Agent's; ``None``: no such Agent.
+    guarded
+        Whether naming an agent takes the verb ``use`` here; ``None``: could not be found out.
+    """
+
+    name: str | None = None
+    maturity: Maturity | None = None
+    guarded: bool | None = True
+
+    @property
+    def effective(self) -> Maturity:
+        """What counts: Student unless the agent exists and may not simply be borrowed (DESIGN 3)."""
+        if self.name is None or self.maturity is None or self.guarded is not True:
+            return Maturity.STUDENT
+        return self.maturity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """All that bears on one skill's verdict.
+
+    Attributes
+    ----------
+    declared, refusals
+        What intake made of the packages.
+    name_findings
+        What can be found from the declared names alone.
+    source_failure, runtime_failure, spec_failure
+        Why the source, the runtime or the object itself cannot be used.
+    content_digest
+        Of the skill's files; ``None`` where they cannot be used.
+    platform
+        What artefacts are chosen for.
+    agent
+        As its type says.
+    policies
+        All that apply to the namespace; ``policy_failures`` those that apply but cannot be read.
+    resolution
+        The lock, why there is none, or ``None``: not tried yet.
+    scan
+        The result at the present advisory revision, or ``None``.
+    advisories_synced_at
+        Last successful sync (UTC); ``None``: never.
+    approvals
+        Decisions of people.
+    network_isolated
+        Whether isolation is shown to be enforced.
+    sandbox
+        What the skill asks for.
+    now
+        UTC, aware.
+    """
+
+    declared: tuple[DeclaredPackage, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    name_findings: tuple[Finding, ...] = ()
+    spec_failure: Failure | None = None
+    source_failure: Failure | None = None
+    runtime_failure: Failure | None = None
+    content_digest: str | None = None
+    platform: Platform | None = None
+    agent: AgentView = AgentView()
+    policies: tuple[Policy, ...] = ()
+    policy_failures: tuple[str, ...] = ()
+    resolution: Lock | Failure | None = None
+    scan: ScanResult | None = None
+    advisories_synced_at: datetime | None = None
+    approvals: tuple[Approval, ...] = ()
+    network_isolated: bool | None = None
+    sandbox: Sandbox
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """Where a skill stands.
+
+    Attributes
+    ----------
+    accepted, resolved, scanned, compliant
+        The outcome of each stage.
+    maturity
+        What counted.
+    verdict
+        ``None`` while a stage before it has not ended.
+    lock
+        The closure, once known.
+    content_digest
+        As in the evidence.
+    scan
+        As in the evidence.
+    job
+        What would bring it further; ``None``: nothing but a change of the world.
+    retry
+        Whether the way stopped at something that may answer later.
+    hold
+        What runs on this very lock and content may go on, although no verdict allows it: something is in
+        progress, does not answer, or is stale. Nothing new is launched.
+    """
+
+    accepted: ConditionDraft
+    resolved: ConditionDraft
+    scanned: ConditionDraft
+    compliant: ConditionDraft
+    maturity: Maturity
+    verdict: Verdict | None = None
+    lock: Lock | None = None
+    content_digest: str | None = None
+    scan: ScanResult | None = None
+    job: Job | None = None
+    retry: bool = False
+    hold: bool = False
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the skill may be launched now."""
+        return self.verdict is not None and self.verdict.allowed and self.accepted.status is Status.TRUE
+
+    @property
+    def drafts(self) -> tuple[ConditionDraft, ...]:
+        """The conditions of the way to the verdict, in order."""
+        return (self.accepted, self.resolved, self.scanned, self.compliant)
+
+
+def assess(evidence: Evidence) -> Assessment:
+    """Return where a skill stands and what it needs next."""
+    maturity = evidence.agent.effective
+    start = Assessment(
+        accepted=_accepted(evidence),
+        resolved=_unreached(ConditionType.RESOLVED, ResolvedReason.NOT_REACHED),
+        scanned=_unreached(ConditionType.SCANNED, ScannedReason.NOT_REACHED),
+        compliant=_no_verdict("The skill cannot be judged yet."),
+        maturity=maturity,
+        content_digest=evidence.content_digest,
+    )
+    if start.accepted.status is not Status.TRUE:
+        retry = evidence.source_failure is not None and evidence.source_failure.retryable
+        return replace(
+            start, compliant=_no_verdict("The skill itself is not valid."), retry=retry, hold=retry
+        )
+    if evidence.policy_failures:
+        # A policy that cannot be read might forbid anything: nothing is allowed until it can.
+        text = "A policy that applies here cannot be read: " + "; ".join(sorted(evidence.policy_failures))
+        return replace(start, compliant=_no_verdict(text))
+    early = judge_names(
+        evidence.declared,
+        policies=evidence.policies,
+        maturity=maturity,
+        name_findings=evidence.name_findings,
+    )
+    if early is not None:
+        resolved = ConditionDraft(
+            ConditionType.RESOLVED,
+            Status.FALSE,
+            ResolvedReason.REFUSED,
+            "Judged by names alone; no index was asked.",
+        )
+        return replace(start, resolved=resolved, compliant=_compliant(early), verdict=early)
+    return _after_names(evidence, start)
+
+
+def _after_names(evidence: Evidence, start: Assessment) -> Assessment:
+    match evidence.resolution:
+        case None:
+            resolved = ConditionDraft(
+                ConditionType.RESOLVED,
+                Status.UNKNOWN,
+                ResolvedReason.RESOLVING,
+                "The closure is being resolved.",
+            )
+            return replace(start, resolved=resolved, job=Job.RESOLVE, hold=True)
+        case Failure() as failure:
+            status = Status.UNKNOWN if failure.retryable else Status.FALSE
+            resolved = ConditionDraft(ConditionType.RESOLVED, status, failure.reason, failure.text)
+            text = "There is no closure to judge."
+            return replace(
+                start,
+                resolved=resolved,
+                compliant=_no_verdict(text),
+                retry=failure.retryable,
+                hold=failure.retryable,
+            )
+        case Lock() as lock:
+            return _after_resolution(evidence, start, lock)
+
+
+def _after_resolution(evidence: Evidence, start: Assessment, lock: Lock) -> Assessment:
+    located = replace(
+        start,
+        lock=lock,
+        resolved=ConditionDraft(
+            ConditionType.RESOLVED,
+            Status.TRUE,
+            ResolvedReason.LOCKED,
+            f"{len(lock.packages)} package(s) locked for {lock.platform}.",
+        ),
+    )
+    if evidence.scan is None and lock.packages:
+        scanned = ConditionDraft(
+            ConditionType.SCANNED, Status.UNKNOWN, ScannedReason.SCANNING, "The closure is being scanned."
+        )
+        return replace(located, scanned=scanned, job=Job.SCAN, hold=True)
+    verdict = evaluate(
+        EvaluationRequest(
+            lock=lock,
+            scan=evidence.scan,
+            policies=evidence.policies,
+            maturity=start.maturity,
+            approvals=evidence.approvals,
+            sandbox=evidence.sandbox,
+            now=evidence.now,
+            advisories_synced_at=evidence.advisories_synced_at,
+            network_isolated=evidence.network_isolated,
+        )
+    )
+    gaps = scan_gaps(lock, evidence.scan, evidence.policies)
+    return replace(
+        located,
+        scanned=_scanned(evidence, lock),
+        compliant=_compliant(verdict),
+        verdict=verdict,
+        scan=evidence.scan,
+        retry=any(gap.retryable for gap in gaps),
+        hold=verdict.reason is ComplianceReason.NO_VERDICT and verdict.may_hold,
+    )
+
+
+def _accepted(evidence: Evidence) -> ConditionDraft:
+    def draft(status: Status, reason: AcceptedReason, message: str) -> ConditionDraft:
+        return ConditionDraft(ConditionType.ACCEPTED, status, reason, message)
+
+    if evidence.spec_failure:
+        return draft(Status.FALSE, AcceptedReason.INVALID_SPEC, evidence.spec_failure.text)
+    if evidence.refusals:
+        return draft(Status.FALSE, AcceptedReason.INVALID_PACKAGE, _refusals(evidence.refusals))
+    if evidence.source_failure:
+        return draft(Status.FALSE, AcceptedReason.INVALID_SOURCE, evidence.source_failure.text)
+    if evidence.runtime_failure:
+        return draft(Status.FALSE, AcceptedReason.UNSUPPORTED_RUNTIME, evidence.runtime_failure.text)
+    reason, text = agent_remark(evidence.agent)
+    return draft(Status.TRUE, reason, text or "The skill can be worked with.")
+
+
+def agent_remark(agent: AgentView) -> tuple[AcceptedReason, str]:
+    """Return how an agent reference is taken: Valid, or why its maturity does not count."""
+    if agent.name is None:
+        return AcceptedReason.VALID, ""
+    if agent.guarded is not True:
+        why = "is not guarded here" if agent.guarded is False else "could not be shown to be guarded here"
+        return (
+            AcceptedReason.AGENT_UNGUARDED,
+            f"Naming an agent {why}, so Agent {agent.name} does not count and the skill is a Student's."
+            " Install manifests/admission in this cluster.",
+        )
+    if agent.maturity is None:
+        return (
+            AcceptedReason.AGENT_NOT_FOUND,
+            f"There is no Agent {agent.name} in this namespace, so the skill is a Student's."
+            " Create the Agent, or name another.",
+        )
+    return AcceptedReason.VALID, ""
+
+
+def _refusals(refusals: Sequence[Refusal]) -> str:
+    shown = [f"{refusal.field}: {refusal.message} {refusal.fix}".strip() for refusal in refusals[:3]]
+    more = f" And {len(refusals) - 3} more." if len(refusals) > 3 else ""
+    return " ".join(shown) + more
+
+
+def _scanned(evidence: Evidence, lock: Lock) -> ConditionDraft:
+    def draft(status: Status, reason: ScannedReason, message: str) -> ConditionDraft:
+        return ConditionDraft(ConditionType.SCANNED, status, reason, message)
+
+    if not lock.packages:
+        return draft(Status.TRUE, ScannedReason.COMPLETE, "There is no package to scan.")
+    gaps = scan_gaps(lock, evidence.scan, evidence.policies)
+    if gaps:
+        uncovered = all(gap.kind == "coverage" for gap in gaps)
+        reason = ScannedReason.INCOMPLETE_COVERAGE if uncovered else ScannedReason.SCANNER_ERROR
+        return draft(Status.FALSE, reason, " ".join(gap.message for gap in gaps))
+    stale = advisories_stale(
+        evidence.policies, synced_at=evidence.advisories_synced_at, now=evidence.now, lock=lock
+    )
+    if stale:
+        return draft(Status.FALSE, ScannedReason.ADVISORIES_STALE, stale)
+    return draft(
+        Status.TRUE, ScannedReason.COMPLETE, f"Every required scanner looked at all {len(lock.packages)}."
+    )
+
+
+def _compliant(verdict: Verdict) -> ConditionDraft:
+    if verdict.allowed:
+        return ConditionDraft(
+            ConditionType.COMPLIANT, Status.TRUE, verdict.reason, "Every applicable policy allows it."
+        )
+    status = Status.UNKNOWN if verdict.reason is ComplianceReason.NO_VERDICT else Status.FALSE
+    return ConditionDraft(ConditionType.COMPLIANT, status, verdict.reason, _grounds(verdict.reasons))
+
+
+def _grounds(reasons: Sequence[Reason]) -> str:
+    shown = [f"{reason.message} {reason.fix}".strip() for reason in reasons[:3]]
+    more = f" And {len(reasons) - 3} more ground(s)." if len(reasons) > 3 else ""
+    return " ".join(shown) + more
+
+
+def _no_verdict(message: str) -> ConditionDraft:
+    return ConditionDraft(ConditionType.COMPLIANT, Status.UNKNOWN, ComplianceReason.NO_VERDICT, message)
+
+
+def _unreached(condition: ConditionType, reason: str) -> ConditionDraft:
+    return ConditionDraft(condition, Status.UNKNOWN, reason, "An earlier stage stands in the way.")
+
+
+def verdict_word(assessment: Assessment) -> str:
+    """Return the word for ``status.verdict``: Allowed, ApprovalRequired, Denied or Unknown."""
+    verdict = assessment.verdict
+    if verdict is None or verdict.reason is ComplianceReason.NO_VERDICT:
+        return "Unknown"
+    if verdict.allowed:
+        return "Allowed"
+    return "ApprovalRequired" if verdict.action is Action.REQUIRE_APPROVAL else "Denied"

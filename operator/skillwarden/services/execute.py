@@ -1,0 +1,161 @@
+"""Carries out plans: the only place that creates and deletes children."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+
+from ..builders.drift import same_spec
+from ..domain.assess import Failure
+from ..domain.conditions import SandboxReason
+from ..domain.decide import Ensure, RemovePod
+from ..kube.errors import (
+    AlreadyExists,
+    ApiError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    QuotaExceeded,
+    RuntimeClassMissing,
+)
+from ..kube.kinds import Kind
+from .children import CHILD_KINDS, Children
+from .observe import network_policy_record, owner_of, pod_record
+from .ports import Body, Cluster, SandboxSetup
+from .records import SkillRecord
+from .store import Store
+
+log = structlog.get_logger(__name__)
+
+#: Seconds that a sandbox gets to end by itself once its verdict turned (DESIGN 4).
+GRACE_SECONDS = 5
+
+
+class Executor:
+    """Writes children, and nothing else.
+
+    Parameters
+    ----------
+    cluster
+        The API server.
+    store
+        Learns at once what was written, so that the next reconcile need not wait for the watch.
+    children
+        What should stand.
+    setup
+        For the seal's key.
+    """
+
+    def __init__(self, *, cluster: Cluster, store: Store, children: Children, setup: SandboxSetup) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._children = children
+        self._setup = setup
+
+    async def remove(self, namespace: str, pods: Sequence[RemovePod]) -> None:
+        """Delete Pods, each by uid: a successor of the same name is not meant."""
+        for item in pods:
+            try:
+                await self._cluster.delete(
+                    Kind.POD, name=item.name, namespace=namespace, uid=item.uid, grace_seconds=GRACE_SECONDS
+                )
+            except Conflict:
+                log.info("a pod was replaced meanwhile", namespace=namespace, pod=item.name)
+                continue
+            log.info("pod removed", namespace=namespace, pod=item.name, why=item.why)
+
+    async def ensure(self, record: SkillRecord, missing: Sequence[Ensure]) -> None:
+        """Make what must stand before a Pod does, in order; raises if it cannot."""
+        for child in missing:
+            wanted = self._children.build(child, record)
+            made = await self._make(CHILD_KINDS[child], wanted)
+            if child is Ensure.SERVICE_ACCOUNT:
+                self._children.made_account(record.key)
+            else:
+                observed = network_policy_record(made)
+                self._store.network_policies.put((observed.namespace, observed.name), observed)
+
+    async def _make(self, kind: Kind, wanted: Body) -> Body:
+        meta = wanted["metadata"]
+        if kind is Kind.SERVICE_ACCOUNT:
+            # Not watched: look before writing, or each restart would try to create every one again.
+            found = await self._cluster.get(kind, name=meta["name"], namespace=meta["namespace"])
+            if found is not None:
+                return await self._take_over(kind, wanted)
+        try:
+            return await self._cluster.create(kind, wanted)
+        except AlreadyExists:
+            return await self._take_over(kind, wanted)
+
+    async def _take_over(self, kind: Kind, wanted: Body) -> Body:
+        """Bring an existing child of ours back to what it should be; never another's."""
+        meta = wanted["metadata"]
+        found = await self._cluster.get(kind, name=meta["name"], namespace=meta["namespace"])
+        if found is None:
+            raise Conflict(409, "Conflict", f"{kind.name} {meta['name']} vanished while it was made")
+        if owner_of(found) != owner_of(wanted):
+            raise Conflict(
+                409,
+                "Conflict",
+                f"{meta['namespace']}/{meta['name']} exists and is not this skill's; delete it or rename the skill",
+            )
+        if kind is Kind.SERVICE_ACCOUNT and found.get("automountServiceAccountToken") is False:
+            return found
+        return await self._cluster.apply(kind, wanted)
+
+    async def launch(self, body: Body) -> Failure | None:
+        """Create a Pod, or adopt the one that is exactly it; return why not.
+
+        Raises
+        ------
+        ApiError
+            For what another try may mend.
+        """
+        meta = body["metadata"]
+        try:
+            made = await self._cluster.create(Kind.POD, body)
+        except AlreadyExists:
+            found = await self._cluster.get(Kind.POD, name=meta["name"], namespace=meta["namespace"])
+            if found is None:
+                raise
+            if owner_of(found) != owner_of(body) or not same_spec(body, found):
+                return Failure(
+                    SandboxReason.POD_REFUSED,
+                    f"Pod {meta['name']} exists already and is not what this skill would launch.",
+                    "Delete that Pod.",
+                    retryable=True,
+                )
+            made = found
+        except (Forbidden, Invalid) as error:
+            return refusal(error)
+        record = pod_record(made, seal_key=self._setup.seal_key)
+        self._store.pods.put((record.namespace, record.pod.name), record)
+        log.info("pod launched", namespace=meta["namespace"], pod=meta["name"])
+        return None
+
+
+def refusal(error: ApiError) -> Failure:
+    """Return why the API server does not take a Pod, as the failure of a launch."""
+    match error:
+        case QuotaExceeded():
+            return Failure(
+                SandboxReason.QUOTA_EXCEEDED,
+                error.message,
+                "Raise the ResourceQuota, or ask for less.",
+                retryable=True,
+            )
+        case RuntimeClassMissing():
+            return Failure(
+                SandboxReason.RUNTIME_CLASS_MISSING,
+                error.message,
+                "Have the RuntimeClass installed, or ask for another.",
+                retryable=True,
+            )
+        case _:
+            return Failure(
+                SandboxReason.POD_REFUSED,
+                f"The API server refuses the Pod: {error.message}",
+                "Look at the namespace's admission policies.",
+                retryable=True,
+            )

@@ -1,0 +1,247 @@
+"""Gathers the evidence on one skill and has it assessed: the one road to a verdict in the operator.
+
+``domain.assess`` and ``domain.evaluate`` make the verdict; this module only brings what they need together,
+from the store or, before a launch, live from the API server.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..domain.assess import AgentView, Assessment, Evidence, Failure, Job, assess
+from ..domain.conditions import AcceptedReason, ConditionDraft, ConditionType, NetworkReason, Status
+from ..domain.evaluate import required_scanners
+from ..domain.lock import Lock, Platform
+from ..domain.policy import Maturity
+from ..domain.skill import ConfigMapSource, Sandbox, SkillKey, SkillSpec
+from ..kube.kinds import Kind
+from .guard import Guard
+from .ports import Cluster, Feed, Now, SandboxSetup
+from .records import PolicyRecord, SkillRecord, agent_record, policy_record
+from .sources import ConfigMapSources
+from .stages import Stages, Waiter
+from .store import Store, applicable, readable
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An assessment with the evidence that it rests on."""
+
+    evidence: Evidence
+    assessment: Assessment
+
+
+class Judge:
+    """Gathers evidence and assesses it.
+
+    Parameters
+    ----------
+    store, cluster
+        The observed world, and the live one.
+    stages, feed, guard, sources
+        Where resolutions, scans, advisories, the guard's state and pinned ConfigMaps come from.
+    setup
+        What every sandbox has.
+    now
+        UTC clock.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        cluster: Cluster,
+        stages: Stages,
+        feed: Feed,
+        guard: Guard,
+        sources: ConfigMapSources,
+        setup: SandboxSetup,
+        now: Now,
+    ) -> None:
+        self._store = store
+        self._cluster = cluster
+        self._stages = stages
+        self._feed = feed
+        self._guard = guard
+        self._sources = sources
+        self._setup = setup
+        self._now = now
+
+    async def judge(
+        self, record: SkillRecord, *, network: ConditionDraft, run_agent: str | None = None
+    ) -> Judged:
+        """Assess a skill on what is observed."""
+        return await self._judge(
+            record,
+            policies=self._store.policies_for(record.key.namespace),
+            network=network,
+            run_agent=run_agent,
+            live=False,
+        )
+
+    async def judge_live(
+        self, record: SkillRecord, *, network: ConditionDraft, run_agent: str | None = None
+    ) -> Judged:
+        """Assess a skill with policies, namespace and agents read from the API server now.
+
+        A cache may lag behind a ban by the length of a watch's silence; a launch may not (DESIGN 4).
+        """
+        namespace = record.key.namespace
+        local = await self._cluster.list(Kind.PACKAGE_POLICY, namespace=namespace)
+        cluster = await self._cluster.list(Kind.CLUSTER_PACKAGE_POLICY)
+        body = await self._cluster.get(Kind.NAMESPACE, name=namespace)
+        labels = ((body or {}).get("metadata") or {}).get("labels") or {}
+        policies = applicable(
+            namespace,
+            labels=labels,
+            local=[self._fresh("PackagePolicy", item) for item in local.items],
+            cluster=[self._fresh("ClusterPackagePolicy", item) for item in cluster.items],
+        )
+        return await self._judge(record, policies=policies, network=network, run_agent=run_agent, live=True)
+
+    def _fresh(self, kind: str, body: dict[str, object]) -> PolicyRecord:
+        """Project a policy, but keep the known object of the same generation: its index is compiled."""
+        record = policy_record(kind, body)
+        table = self._store.policies if record.ref.namespace else self._store.cluster_policies
+        known = table.get((record.ref.namespace or "", record.ref.name))
+        same = known and known.uid == record.uid and known.generation == record.generation
+        return replace(record, policy=known.policy) if known and same else record
+
+    async def _judge(
+        self,
+        record: SkillRecord,
+        *,
+        policies: tuple[PolicyRecord, ...],
+        network: ConditionDraft,
+        run_agent: str | None,
+        live: bool,
+    ) -> Judged:
+        chosen, failures = readable(policies)
+        platform, runtime_failure = self.platform(record.spec)
+        evidence = Evidence(
+            declared=record.declared,
+            refusals=record.refusals,
+            name_findings=record.name_findings,
+            spec_failure=record.spec_failure,
+            source_failure=await self._source_failure(record),
+            runtime_failure=runtime_failure,
+            content_digest=record.content_digest,
+            platform=platform,
+            agent=await self._agent(record, run_agent=run_agent, live=live),
+            policies=chosen,
+            policy_failures=failures,
+            network_isolated=True if network.status is Status.TRUE else None,
+            advisories_synced_at=self._feed.synced_at,
+            sandbox=record.spec.sandbox if record.spec else Sandbox(),
+            now=self._now(),
+        )
+        judged = assess(evidence)
+        if judged.job is Job.RESOLVE and platform is not None:
+            evidence = await self._with_stages(evidence, record, platform)
+            judged = assess(evidence)
+        return Judged(evidence, judged)
+
+    async def _with_stages(self, evidence: Evidence, record: SkillRecord, platform: Platform) -> Evidence:
+        resolution = await self._stages.resolution(record.declared, platform)
+        scan = None
+        if isinstance(resolution, Lock) and resolution.packages:
+            scan = await self._stages.scan_result(resolution, self._feed.revision)
+        return replace(evidence, resolution=resolution, scan=scan)
+
+    def platform(self, spec: SkillSpec | None) -> tuple[Platform | None, Failure | None]:
+        """Return what artefacts are chosen for, or why there is no such runtime."""
+        if spec is None:
+            return None, None
+        version = spec.version or self._setup.default_version
+        if version in self._setup.runtimes:
+            return self._setup.platform(version), None
+        offered = ", ".join(sorted(self._setup.runtimes, key=lambda text: [int(n) for n in text.split(".")]))
+        failure = Failure(
+            AcceptedReason.UNSUPPORTED_RUNTIME,
+            f"spec.runtime asks for {spec.language.value} {version}, which this operator has no image for.",
+            f"Ask for one of: {offered}; or leave spec.runtime.version out for {self._setup.default_version}.",
+        )
+        return None, failure
+
+    async def _source_failure(self, record: SkillRecord) -> Failure | None:
+        if record.source_failure or record.spec is None:
+            return record.source_failure
+        if isinstance(record.spec.source, ConfigMapSource):
+            return await self._sources.failure(record.key.namespace, record.spec.source)
+        return None
+
+    async def _agent(self, record: SkillRecord, *, run_agent: str | None, live: bool) -> AgentView:
+        name = record.spec.agent if record.spec else None
+        view = await self._one_agent(record.key, name, live=live)
+        if run_agent is None:
+            return view
+        other = await self._one_agent(record.key, run_agent, live=live)
+        # The lower of both counts: a run can only tighten.
+        return view if view.effective <= other.effective else other
+
+    async def _one_agent(self, key: SkillKey, name: str | None, *, live: bool) -> AgentView:
+        if name is None:
+            return AgentView()
+        if live:
+            body = await self._cluster.get(Kind.AGENT, name=name, namespace=key.namespace)
+            maturity: Maturity | None = agent_record(body).maturity if body else None
+        else:
+            known = self._store.agents.get((key.namespace, name))
+            maturity = known.maturity if known else None
+        return AgentView(name=name, maturity=maturity, guarded=await self._guard.in_force(key.namespace))
+
+    def pursue(self, record: SkillRecord, judged: Judged, *, waiter: Waiter) -> bool:
+        """Start the slow work that would bring a skill further; return whether any was started."""
+        evidence, job = judged.evidence, judged.assessment.job
+        platform = evidence.platform
+        if platform is None:
+            return False
+        failed = isinstance(evidence.resolution, Failure)
+        if job is Job.RESOLVE or (failed and self._stages.resolve_due(record.declared, platform)):
+            previous = (record.status.get("lock") or {}).get("digest")
+            self._stages.resolve(record.declared, platform, previous_lock=previous, waiter=waiter)
+            return True
+        lock = evidence.resolution
+        if not isinstance(lock, Lock):
+            return False
+        if job is Job.SCAN or self._stages.scan_due(lock, self._feed.revision):
+            required = required_scanners(evidence.policies)
+            self._stages.scan(lock, revision=self._feed.revision, required=required, waiter=waiter)
+            return True
+        return False
+
+
+def network_condition(
+    *, enforced: bool | None, labels: dict[str, str], others: tuple[str, ...]
+) -> ConditionDraft:
+    """Return the condition NetworkIsolated.
+
+    Parameters
+    ----------
+    enforced
+        What the platform attests of the cluster's network plugin; ``None``: nothing.
+    labels
+        Of the sandbox, for the message only.
+    others
+        Names of foreign NetworkPolicies that open it: they are additive, so one suffices.
+    """
+    kind = ConditionType.NETWORK_ISOLATED
+    if others:
+        text = (
+            f"NetworkPolicy {', '.join(others)} also selects this sandbox and opens it."
+            f" Narrow its podSelector so that {', '.join(f'{k}={v}' for k, v in sorted(labels.items()))} is out."
+        )
+        return ConditionDraft(kind, Status.FALSE, NetworkReason.OVERLAPPING_POLICY, text)
+    match enforced:
+        case True:
+            text = "The platform attests that NetworkPolicies are enforced; ours denies by default."
+            return ConditionDraft(kind, Status.TRUE, NetworkReason.ENFORCED, text)
+        case False:
+            text = "This cluster's network plugin does not enforce NetworkPolicies."
+            return ConditionDraft(kind, Status.FALSE, NetworkReason.NOT_ENFORCED, text)
+        case None:
+            text = (
+                "Nobody attests that this cluster's network plugin enforces NetworkPolicies."
+                " Set SKILLWARDEN_NETWORK_ENFORCED once you know."
+            )
+            return ConditionDraft(kind, Status.UNKNOWN, NetworkReason.UNKNOWN, text)

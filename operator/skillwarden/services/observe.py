@@ -1,0 +1,177 @@
+"""Projections of children: Pods and NetworkPolicies, reduced to what decisions need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..api.v1alpha1 import GROUP
+from ..domain.naming import (
+    ANNOTATION_CONTENT,
+    ANNOTATION_LOCK,
+    COMPONENT_SANDBOX,
+    LABEL_COMPONENT,
+    LABEL_MANAGED_BY,
+    MANAGER,
+)
+from ..domain.world import ObservedPod, PodPhase
+from .ports import Body
+from .seal import SPEC_HASH, is_sealed
+
+#: Selects every Pod that is or claims to be a sandbox, at the server.
+SANDBOX_SELECTOR = f"{LABEL_COMPONENT}={COMPONENT_SANDBOX}"
+SIMULATED = "skillwarden.io/Simulated"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerKey:
+    """Whose a child is, by its controller reference; ``uid`` ``""`` where it names none of our kinds."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodRecord:
+    """A Pod with its owner."""
+
+    namespace: str
+    owner: OwnerKey
+    pod: ObservedPod
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NetworkPolicyRecord:
+    """A NetworkPolicy, ours or another's.
+
+    Attributes
+    ----------
+    namespace, name, uid
+        Which.
+    ours
+        Whether it says that we manage it.
+    owner_uid
+        Uid of its controller, or ``""``.
+    spec
+        As the API server shows it.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    ours: bool
+    owner_uid: str
+    spec: Mapping[str, Any] = field(default_factory=dict)
+
+    def opens(self, labels: Mapping[str, str]) -> bool:
+        """Whether it lets a Pod with these labels reach, or be reached by, anything at all."""
+        selects = matches_selector(self.spec.get("podSelector") or {}, labels)
+        return selects and bool(self.spec.get("egress") or self.spec.get("ingress"))
+
+
+def owner_of(body: Body) -> OwnerKey:
+    """Return the controller of an object if it is of our kinds."""
+    meta = body.get("metadata") or {}
+    for reference in meta.get("ownerReferences") or []:
+        ours = str(reference.get("apiVersion", "")).startswith(f"{GROUP}/")
+        if reference.get("controller") and ours:
+            return OwnerKey(reference["kind"], meta.get("namespace", ""), reference["name"], reference["uid"])
+    return OwnerKey("", meta.get("namespace", ""), "", "")
+
+
+def pod_record(body: Body, *, seal_key: bytes) -> PodRecord:
+    """Project a Pod."""
+    meta = body["metadata"]
+    status = body.get("status") or {}
+    annotations = meta.get("annotations") or {}
+    inits = status.get("initContainerStatuses") or []
+    mains = status.get("containerStatuses") or []
+    main = mains[0] if mains else {}
+    state = main.get("state") or {}
+    ended = state.get("terminated") or {}
+    last = (main.get("lastState") or {}).get("terminated") or {}
+    conditions = {item.get("type"): item for item in status.get("conditions") or []}
+    scheduled = conditions.get("PodScheduled") or {}
+    pod = ObservedPod(
+        name=meta["name"],
+        uid=meta.get("uid", ""),
+        spec_hash=annotations.get(SPEC_HASH, ""),
+        lock_digest=annotations.get(ANNOTATION_LOCK, ""),
+        content_digest=annotations.get(ANNOTATION_CONTENT, ""),
+        tampered=not is_sealed(body, key=seal_key),
+        phase=_phase(status.get("phase")),
+        ready=(conditions.get("Ready") or {}).get("status") == "True",
+        deleting=bool(meta.get("deletionTimestamp")),
+        reason=ended.get("reason", "") if ended.get("reason") == "OOMKilled" else status.get("reason", ""),
+        message=status.get("message", ""),
+        waiting=(state.get("waiting") or {}).get("reason", "") or _init_waiting(inits),
+        init_failure=_init_failure(inits),
+        exit_code=ended.get("exitCode", last.get("exitCode") if state.get("waiting") else None),
+        output=ended.get("message", ""),
+        unschedulable=scheduled.get("message", "") if scheduled.get("reason") == "Unschedulable" else "",
+        started_at=ended.get("startedAt") or (state.get("running") or {}).get("startedAt"),
+        finished_at=ended.get("finishedAt"),
+        simulated=(conditions.get(SIMULATED) or {}).get("status") == "True",
+    )
+    return PodRecord(meta.get("namespace", ""), owner_of(body), pod)
+
+
+def _phase(text: object) -> PodPhase:
+    try:
+        return PodPhase(str(text))
+    except ValueError:
+        return PodPhase.PENDING
+
+
+def _init_waiting(inits: list[Mapping[str, Any]]) -> str:
+    reasons = [((item.get("state") or {}).get("waiting") or {}).get("reason", "") for item in inits]
+    return next((reason for reason in reasons if reason and reason != "PodInitializing"), "")
+
+
+def _init_failure(inits: list[Mapping[str, Any]]) -> str | None:
+    for item in inits:
+        ended = (item.get("state") or {}).get("terminated") or (item.get("lastState") or {}).get("terminated")
+        if ended and ended.get("exitCode", 0) != 0:
+            said = (ended.get("message") or "").strip() or "It left no message; see kubectl logs -c prepare."
+            return f"The sandbox could not be prepared (exit code {ended['exitCode']}): {said}"
+    return None
+
+
+def network_policy_record(body: Body) -> NetworkPolicyRecord:
+    """Project a NetworkPolicy."""
+    meta = body["metadata"]
+    return NetworkPolicyRecord(
+        namespace=meta.get("namespace", ""),
+        name=meta["name"],
+        uid=meta.get("uid", ""),
+        ours=(meta.get("labels") or {}).get(LABEL_MANAGED_BY) == MANAGER,
+        owner_uid=owner_of(body).uid,
+        spec=body.get("spec") or {},
+    )
+
+
+def matches_selector(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Whether a ``metav1.LabelSelector`` selects some labels; an empty one selects all."""
+    for key, value in (selector.get("matchLabels") or {}).items():
+        if labels.get(key) != value:
+            return False
+    for rule in selector.get("matchExpressions") or []:
+        value = labels.get(rule["key"])
+        match rule["operator"]:
+            case "In":
+                agrees = value is not None and value in (rule.get("values") or [])
+            case "NotIn":
+                agrees = value is None or value not in (rule.get("values") or [])
+            case "Exists":
+                agrees = value is not None
+            case "DoesNotExist":
+                agrees = value is None
+            case _:
+                # An operator that we do not know might select: the caller must not read it as harmless.
+                agrees = True
+        if not agrees:
+            return False
+    return True

@@ -1,0 +1,287 @@
+"""Reconcile of one Skill: observe, decide, execute, say so.
+
+The governing rule: nothing here asks what woke it. It is called with a key, looks at the whole world of that
+key, and brings it nearer to what it should be; called again on an unchanged world it writes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from ..domain.assess import Assessment, Failure, verdict_word
+from ..domain.conditions import ConditionDraft
+from ..domain.decide import Plan, decide, missing
+from ..domain.lock import Lock
+from ..domain.skill import Mode, SkillKey
+from ..domain.world import SkillWorld, Surroundings
+from ..kube.errors import Conflict, NotFound
+from ..kube.kinds import Kind
+from .children import Children, wanted_of
+from .execute import Executor
+from .judge import Judge, Judged, network_condition
+from .notify import Notifier
+from .ports import Body, Cluster, Now, SandboxSetup, Timing
+from .records import SkillRecord
+from .requeue import Requeue
+from .sources import ConfigMapSources, read_source
+from .stages import Stages
+from .status import apply_body, differs, skill_status
+from .store import Store
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Progress:
+    """When an in-progress status that is not written yet began to stand."""
+
+    since: datetime
+    phase: str
+
+
+class SkillReconciler:
+    """Reconciles Skills.
+
+    Parameters
+    ----------
+    store, cluster, stages, judge, children, executor, notifier, sources
+        Its collaborators; each says what it does.
+    setup, timing, now
+        Settings and clock.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        cluster: Cluster,
+        stages: Stages,
+        judge: Judge,
+        children: Children,
+        executor: Executor,
+        notifier: Notifier,
+        sources: ConfigMapSources,
+        setup: SandboxSetup,
+        timing: Timing,
+        now: Now,
+    ) -> None:
+        self._store = store
+        self._cluster = cluster
+        self._stages = stages
+        self._judge = judge
+        self._children = children
+        self._executor = executor
+        self._notifier = notifier
+        self._sources = sources
+        self._setup = setup
+        self._timing = timing
+        self._now = now
+        self._progress: dict[str, _Progress] = {}
+        self._launch_failures: dict[str, Failure] = {}
+
+    async def reconcile(self, namespace: str, name: str, requeue: Requeue) -> None:
+        """Bring one Skill nearer to what it should be."""
+        record = self._store.skills.get((namespace, name))
+        if record is None:
+            self._forget(namespace, name)
+            return
+        judged = await self._judge.judge(record, network=self.network(record.key))
+        world, pods = self._observe(record, judged)
+        plan = decide(world)
+        await self._executor.remove(namespace, plan.remove)
+        if plan.ensure:
+            await self._executor.ensure(record, plan.ensure)
+        if self._judge.pursue(record, judged, waiter=requeue.soon):
+            log.debug("a stage was started", skill=str(record.key), job=str(plan.job))
+        if plan.fetch:
+            self._fetch(record, judged.assessment, requeue)
+        if plan.launch:
+            await self._launch(record, judged, plan, pods, requeue)
+            world, _ = self._observe(record, judged)
+            plan = decide(world)
+        await self._write_status(record, judged, plan, world, requeue)
+        self._come_back(judged, plan, requeue)
+
+    # -- observe ---------------------------------------------------------------------------------------
+
+    def network(self, key: SkillKey) -> ConditionDraft:
+        """Return the condition NetworkIsolated of a skill."""
+        return network_condition(
+            enforced=self._setup.network_enforced,
+            labels=self._children.labels(key),
+            others=self._children.openers(key),
+        )
+
+    def surroundings(
+        self, record: SkillRecord, assessment: Assessment, input_digest: str | None = None
+    ) -> Surroundings:
+        """Return what stands of what a Pod of this skill needs."""
+        artefacts: bool | Failure | None = None
+        if assessment.lock is not None and assessment.content_digest is not None:
+            artefacts = self._stages.fetched(assessment.lock, assessment.content_digest, input_digest)
+        return self._children.surroundings(record, artefacts=artefacts)
+
+    def _observe(self, record: SkillRecord, judged: Judged) -> tuple[SkillWorld, dict[str, Body]]:
+        assessment, platform = judged.assessment, judged.evidence.platform
+        spec = record.spec
+        service = spec is not None and spec.mode is Mode.SERVICE
+        bodies: dict[str, Body] = {}
+        if service and assessment.allowed and platform is not None:
+            bodies = self._children.service_pods(record, assessment, platform)
+        world = SkillWorld(
+            assessment=assessment,
+            mode=spec.mode if spec else Mode.TASK,
+            sandbox=spec.sandbox if spec else None,
+            network=self.network(record.key),
+            surroundings=self.surroundings(record, assessment),
+            pods=tuple(item.pod for item in self._store.pods_of("Skill", record.key)),
+            wanted=wanted_of(bodies),
+            launch_failure=self._launch_failures.get(record.key.uid),
+        )
+        return world, bodies
+
+    # -- execute ---------------------------------------------------------------------------------------
+
+    def _fetch(self, record: SkillRecord, assessment: Assessment, requeue: Requeue) -> None:
+        lock, content = assessment.lock, assessment.content_digest
+        if lock is None or content is None or not self._stages.fetch_due(lock, content):
+            return
+        self._stages.fetch(
+            lock, content, None, deliver=lambda: self.deliver(record, content), waiter=requeue.soon
+        )
+
+    async def deliver(self, record: SkillRecord, content_digest: str) -> None:
+        """Have the depot hold a skill's files, as they were judged."""
+        if await self._stages.depot.get_content(content_digest) is None:
+            packed = await read_source(self._cluster, self._sources, record.key, digest=content_digest)
+            await self._stages.depot.put_content(packed)
+
+    async def _launch(
+        self, record: SkillRecord, judged: Judged, plan: Plan, pods: dict[str, Body], requeue: Requeue
+    ) -> None:
+        live = await self._judge.judge_live(record, network=self.network(record.key))
+        if not same_judgement(judged, live):
+            log.info("the world moved on before a launch", skill=str(record.key))
+            requeue.retry()
+            return
+        if missing(self.surroundings(record, live.assessment)):
+            requeue.soon()
+            return
+        for name in plan.launch:
+            failure = await self._executor.launch(pods[name])
+            if failure is not None:
+                self._launch_failures[record.key.uid] = failure
+                self._children.forget(record.key)
+                requeue.retry()
+                return
+        self._launch_failures.pop(record.key.uid, None)
+
+    # -- say so ----------------------------------------------------------------------------------------
+
+    async def _write_status(
+        self, record: SkillRecord, judged: Judged, plan: Plan, world: SkillWorld, requeue: Requeue
+    ) -> None:
+        assessment = judged.assessment
+        status = skill_status(
+            plan=plan,
+            assessment=assessment,
+            observed=record.status,
+            generation=record.generation,
+            sandbox=self._sandbox_status(record, world, assessment),
+            now=self._now(),
+        )
+        if not differs(status, record.status):
+            self._progress.pop(record.key.uid, None)
+            return
+        if self._too_early(record, plan, requeue):
+            return
+        self._progress.pop(record.key.uid, None)
+        before = str(record.status.get("verdict") or "")
+        reason_before = _reason(record.status, "Compliant")
+        body = apply_body("Skill", record.key, record.resource_version, status)
+        try:
+            written = await self._cluster.apply(Kind.SKILL, body, subresource="status")
+        except NotFound:
+            return
+        except Conflict:
+            # The object changed since it was observed: its event is on the way.
+            requeue.retry()
+            return
+        current = self._store.skills.get((record.key.namespace, record.key.name))
+        if current is record:
+            self._store.skills.put((record.key.namespace, record.key.name), record.with_status(written))
+        word, reason = verdict_word(assessment), str(assessment.compliant.reason)
+        settled = assessment.verdict is not None
+        if settled and (word, reason) != (before, reason_before):
+            agent = record.spec.agent if record.spec else None
+            await self._notifier.verdict_changed(record.key, assessment, before=before or "none", agent=agent)
+
+    def _sandbox_status(
+        self, record: SkillRecord, world: SkillWorld, assessment: Assessment
+    ) -> dict[str, Any]:
+        labels = self._children.labels(record.key)
+        status: dict[str, Any] = {
+            "ready": sum(1 for pod in world.pods if pod.ready and not pod.deleting),
+            "selector": ",".join(f"{name}={value}" for name, value in sorted(labels.items())),
+        }
+        runtime_class = assessment.verdict.runtime_class if assessment.verdict else None
+        return status | ({"runtimeClass": runtime_class} if runtime_class else {})
+
+    def _too_early(self, record: SkillRecord, plan: Plan, requeue: Requeue) -> bool:
+        """Whether an in-progress status should wait: most progress is over before anyone could read it.
+
+        The very first status of a Skill is written at once, so that its author sees that somebody is at it.
+        """
+        if plan.job is None or not record.status:
+            return False
+        phase, now = plan.phase.value, self._now()
+        seen = self._progress.get(record.key.uid)
+        if seen is None or seen.phase != phase:
+            seen = self._progress[record.key.uid] = _Progress(now, phase)
+        left = self._timing.progress_delay - (now - seen.since)
+        if left.total_seconds() <= 0:
+            return False
+        requeue.after(left.total_seconds())
+        return True
+
+    def _come_back(self, judged: Judged, plan: Plan, requeue: Requeue) -> None:
+        verdict = judged.assessment.verdict
+        if verdict is not None and verdict.revisit_at is not None:
+            requeue.after((verdict.revisit_at - self._now()).total_seconds() + 1)
+        if judged.assessment.retry and judged.evidence.source_failure is not None:
+            requeue.after(30.0)
+
+    def _forget(self, namespace: str, name: str) -> None:
+        """Drop what is remembered of a Skill that is gone; its children go by ownerReferences."""
+        log.debug("skill is gone", skill=f"{namespace}/{name}")
+        living = {record.key.uid for record in self._store.skills.values()} if self._progress else set()
+        for uid in [uid for uid in self._progress if uid not in living]:
+            del self._progress[uid]
+
+
+def same_judgement(observed: Judged, live: Judged) -> bool:
+    """Whether the live world still allows exactly what was decided on the observed one."""
+
+    def digest(judged: Judged) -> str | None:
+        lock: Lock | None = judged.assessment.lock
+        return lock.digest if lock else None
+
+    left, right = observed.assessment, live.assessment
+    return (
+        right.allowed
+        and digest(observed) == digest(live)
+        and left.content_digest == right.content_digest
+        and left.verdict is not None
+        and right.verdict is not None
+        and left.verdict.runtime_class == right.verdict.runtime_class
+    )
+
+
+def _reason(status: Any, kind: str) -> str:
+    return next(
+        (str(item.get("reason")) for item in status.get("conditions") or [] if item.get("type") == kind), ""
+    )

@@ -1,0 +1,238 @@
+"""Projections: what is kept in memory of each watched object, and nothing else of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..api.v1alpha1 import parse
+from ..api.v1alpha1.policy import ClusterPackagePolicy, PackagePolicy
+from ..builders.pod import reserved_env
+from ..domain.assess import Failure
+from ..domain.conditions import AcceptedReason
+from ..domain.content import digest_of, pack
+from ..domain.errors import InvalidInputError, Refusal
+from ..domain.finding import Finding
+from ..domain.package import DeclaredPackage
+from ..domain.policy import Maturity, Policy, PolicyRef
+from ..domain.skill import InlineSource, SkillKey, SkillRunSpec, SkillSpec
+from ..resolve.intake import parse_python
+from .ports import Body, NameFindings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SkillRecord:
+    """A Skill without the bytes of its files.
+
+    Attributes
+    ----------
+    key, generation, resource_version, status
+        Of the object.
+    spec
+        ``None`` where it cannot be read; its inline files are left out, their digest stays.
+    spec_failure, source_failure
+        Why it or its source cannot be used.
+    content_digest
+        Of the inline files, or the one that the ConfigMap is pinned to.
+    declared, refusals, name_findings
+        What intake and the names alone say.
+    """
+
+    key: SkillKey
+    generation: int = 0
+    resource_version: str = ""
+    status: Mapping[str, Any] = field(default_factory=dict)
+    spec: SkillSpec | None = None
+    spec_failure: Failure | None = None
+    source_failure: Failure | None = None
+    content_digest: str | None = None
+    declared: tuple[DeclaredPackage, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    name_findings: tuple[Finding, ...] = ()
+
+    def with_status(self, body: Body) -> SkillRecord:
+        """Return the record with what the API server answered to a status write."""
+        return replace(
+            self,
+            status=body.get("status") or {},
+            resource_version=body["metadata"]["resourceVersion"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RunRecord:
+    """A SkillRun without its input.
+
+    Attributes
+    ----------
+    key, generation, resource_version, status
+        Of the object.
+    spec
+        With ``input`` left out; ``None`` where it cannot be read.
+    input_digest
+        Of the input, or ``None``.
+    spec_failure
+        Why it cannot be used.
+    """
+
+    key: SkillKey
+    generation: int = 0
+    resource_version: str = ""
+    status: Mapping[str, Any] = field(default_factory=dict)
+    spec: SkillRunSpec | None = None
+    input_digest: str | None = None
+    spec_failure: Failure | None = None
+
+    def with_status(self, body: Body) -> RunRecord:
+        """Return the record with what the API server answered to a status write."""
+        return replace(
+            self,
+            status=body.get("status") or {},
+            resource_version=body["metadata"]["resourceVersion"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PolicyRecord:
+    """A policy of either kind.
+
+    Attributes
+    ----------
+    ref, generation, resource_version, uid, status
+        Of the object.
+    policy
+        ``None`` where it cannot be read: then ``error`` says why, and where it applies nothing is allowed.
+    selector
+        For a ClusterPackagePolicy the label selector over namespaces.
+    """
+
+    ref: PolicyRef
+    generation: int = 0
+    resource_version: str = ""
+    uid: str = ""
+    status: Mapping[str, Any] = field(default_factory=dict)
+    policy: Policy | None = None
+    error: str = ""
+    selector: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRecord:
+    """An Agent: its maturity; ``None`` where it cannot be read, which counts as Student."""
+
+    namespace: str
+    name: str
+    maturity: Maturity | None
+
+
+def _meta(body: Body) -> Body:
+    metadata: Body = body.get("metadata") or {}
+    return metadata
+
+
+def key_of(body: Body) -> SkillKey:
+    """Return namespace, name and uid of an object."""
+    meta = _meta(body)
+    return SkillKey(meta.get("namespace", ""), meta["name"], meta.get("uid", ""))
+
+
+def skill_record(body: Body, *, name_findings: NameFindings) -> SkillRecord:
+    """Project a Skill; never raises on what a user wrote."""
+    meta = _meta(body)
+    record = SkillRecord(
+        key=key_of(body),
+        generation=meta.get("generation", 0),
+        resource_version=meta.get("resourceVersion", ""),
+        status=body.get("status") or {},
+    )
+    try:
+        model = parse("Skill", body)
+        spec = model.to_domain()
+    except InvalidInputError as error:
+        return replace(record, spec_failure=invalid(error))
+    forbidden = reserved_env(spec.sandbox.env)
+    if forbidden:
+        text = f"spec.sandbox.env sets {', '.join(forbidden)}, which the sandbox sets itself."
+        failure = Failure(AcceptedReason.INVALID_SPEC, text, "Remove it.")
+        return replace(record, spec=_without_files(spec), spec_failure=failure)
+    intake = parse_python(spec.python_requirements)
+    content_digest, source_failure = _content(spec)
+    return replace(
+        record,
+        spec=_without_files(spec),
+        content_digest=content_digest,
+        source_failure=source_failure,
+        declared=intake.declared,
+        refusals=intake.refusals,
+        name_findings=name_findings(intake.declared) if not intake.refusals else (),
+    )
+
+
+def _content(spec: SkillSpec) -> tuple[str | None, Failure | None]:
+    if not isinstance(spec.source, InlineSource):
+        return f"sha256:{spec.source.sha256}", None
+    try:
+        return digest_of(pack(spec.source.files)), None
+    except InvalidInputError as error:
+        return None, Failure(AcceptedReason.INVALID_SOURCE, f"spec.source.files: {error.message}", error.fix)
+
+
+def _without_files(spec: SkillSpec) -> SkillSpec:
+    return replace(spec, source=InlineSource(())) if isinstance(spec.source, InlineSource) else spec
+
+
+def run_record(body: Body) -> RunRecord:
+    """Project a SkillRun; never raises on what a user wrote."""
+    meta = _meta(body)
+    record = RunRecord(
+        key=key_of(body),
+        generation=meta.get("generation", 0),
+        resource_version=meta.get("resourceVersion", ""),
+        status=body.get("status") or {},
+    )
+    try:
+        model = parse("SkillRun", body)
+        spec = model.to_domain()
+    except InvalidInputError as error:
+        return replace(record, spec_failure=invalid(error))
+    digest = digest_of(spec.input.encode()) if spec.input is not None else None
+    return replace(record, spec=replace(spec, input=None), input_digest=digest)
+
+
+def policy_record(kind: str, body: Body) -> PolicyRecord:
+    """Project a PackagePolicy or ClusterPackagePolicy; never raises on what a user wrote."""
+    meta = _meta(body)
+    spec = body.get("spec") or {}
+    record = PolicyRecord(
+        ref=PolicyRef(meta["name"], meta.get("namespace")),
+        generation=meta.get("generation", 0),
+        resource_version=meta.get("resourceVersion", ""),
+        uid=meta.get("uid", ""),
+        status=body.get("status") or {},
+        selector=spec.get("namespaceSelector") or {} if isinstance(spec, dict) else {},
+    )
+    try:
+        model = parse(kind, body)
+        assert isinstance(model, PackagePolicy | ClusterPackagePolicy)  # noqa: S101 - narrows
+        return replace(record, policy=model.to_domain())
+    except InvalidInputError as error:
+        return replace(record, error=str(error))
+
+
+def agent_record(body: Body) -> AgentRecord:
+    """Project an Agent; one that cannot be read has no maturity (REFERENCE: unknown is Student)."""
+    key = key_of(body)
+    try:
+        model = parse("Agent", body)
+        return AgentRecord(key.namespace, key.name, model.to_domain())
+    except InvalidInputError:
+        return AgentRecord(key.namespace, key.name, Maturity.STUDENT)
+
+
+def invalid(error: InvalidInputError) -> Failure:
+    """Return an error of intake as the failure of a stage."""
+    return Failure(AcceptedReason.INVALID_SPEC, error.message, error.fix)
+
+
+SkillProjector = Callable[[Body], SkillRecord]

@@ -1,0 +1,102 @@
+"""A skill's files: from the Skill itself or a pinned ConfigMap, verified, into the depot."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+from ..api.v1alpha1 import parse
+from ..domain.assess import Failure
+from ..domain.conditions import AcceptedReason
+from ..domain.content import digest_of, pack
+from ..domain.errors import IntegrityError, InvalidInputError, UnavailableError
+from ..domain.skill import ConfigMapSource, InlineSource, SkillKey, SourceFile
+from ..kube.errors import ApiError
+from ..kube.kinds import Kind
+from .ports import Body, Cluster
+
+
+def configmap_files(body: Mapping[str, Any]) -> tuple[SourceFile, ...]:
+    """Return a ConfigMap's keys as files.
+
+    Raises
+    ------
+    InvalidInputError
+        Where ``binaryData`` is not base64.
+    """
+    files = [SourceFile(key, text.encode()) for key, text in (body.get("data") or {}).items()]
+    for key, text in (body.get("binaryData") or {}).items():
+        try:
+            files.append(SourceFile(key, base64.b64decode(text, validate=True)))
+        except binascii.Error as error:
+            raise InvalidInputError(f"binaryData[{key!r}] is not base64.") from error
+    return tuple(files)
+
+
+class ConfigMapSources:
+    """Reads pinned ConfigMaps; remembers which digests were seen whole."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    async def read(self, namespace: str, source: ConfigMapSource) -> bytes:
+        """Return the packed files.
+
+        Raises
+        ------
+        InvalidInputError
+            Where the ConfigMap is missing or holds something that cannot be a source.
+        IntegrityError
+            Where its content is not the pinned one.
+        UnavailableError, ApiError
+            Where the API server does not answer, or will not.
+        """
+        body = await self._cluster.get(Kind.CONFIG_MAP, name=source.name, namespace=namespace)
+        if body is None:
+            raise InvalidInputError(
+                f"ConfigMap {namespace}/{source.name} does not exist.", fix="Create it, or name another."
+            )
+        packed = pack(configmap_files(body))
+        found = digest_of(packed).removeprefix("sha256:")
+        if found != source.sha256:
+            raise IntegrityError(
+                f"ConfigMap {namespace}/{source.name} has content {found}, but the Skill pins {source.sha256}.",
+                fix="Set spec.source.configMapRef.sha256 to what `skillwarden digest` prints for the files"
+                " that you mean.",
+            )
+        return packed
+
+    async def failure(self, namespace: str, source: ConfigMapSource) -> Failure | None:
+        """Return why a pinned ConfigMap cannot be used, or ``None``: it can."""
+        try:
+            await self.read(namespace, source)
+        except (InvalidInputError, IntegrityError) as error:
+            # The ConfigMap is not watched: it is looked at again with back-off.
+            return Failure(AcceptedReason.INVALID_SOURCE, error.message, error.fix, retryable=True)
+        except (UnavailableError, ApiError) as error:
+            text = f"ConfigMap {namespace}/{source.name} cannot be read: {error.message}"
+            return Failure(AcceptedReason.INVALID_SOURCE, text, retryable=True)
+        return None
+
+
+async def read_source(cluster: Cluster, sources: ConfigMapSources, key: SkillKey, *, digest: str) -> bytes:
+    """Return a skill's packed files as they are in the cluster now.
+
+    Raises
+    ------
+    SkillwardenError
+        Where they are gone, cannot be read, or do not have the digest that was judged.
+    """
+    body: Body | None = await cluster.get(Kind.SKILL, name=key.name, namespace=key.namespace)
+    if body is None or body["metadata"].get("uid") != key.uid:
+        raise UnavailableError(f"Skill {key} is gone.")
+    model = parse("Skill", body)
+    source = model.to_domain().source
+    packed = (
+        pack(source.files) if isinstance(source, InlineSource) else await sources.read(key.namespace, source)
+    )
+    if digest_of(packed) != digest:
+        raise UnavailableError(f"Skill {key} changed since it was judged.")
+    return packed

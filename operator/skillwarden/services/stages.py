@@ -1,0 +1,334 @@
+"""The slow stages (resolve, scan, fetch): run once for all who ask, remembered, retried where that helps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+import structlog
+
+from ..depot.protocol import Depot
+from ..domain.assess import Failure
+from ..domain.conditions import ResolvedReason, SandboxReason
+from ..domain.errors import IntegrityError, SkillwardenError, UnavailableError
+from ..domain.finding import ScannerName, ScanResult
+from ..domain.lock import Lock, Platform, resolution_key
+from ..domain.package import DeclaredPackage
+from ..resolve.errors import (
+    IndexUnavailableError,
+    ResolutionError,
+    ResolverFailedError,
+    SourceOnlyError,
+    UnresolvableError,
+)
+from .ports import Now, Resolver, Scans
+
+log = structlog.get_logger(__name__)
+Waiter = Callable[[], None]
+V = TypeVar("V")
+
+
+class Memory(Generic[V]):
+    """A bounded map; the least recently used goes first. What it forgets, the depot still knows."""
+
+    def __init__(self, *, limit: int) -> None:
+        self._items: OrderedDict[Hashable, V] = OrderedDict()
+        self._limit = limit
+
+    def get(self, key: Hashable) -> V | None:
+        """Return and refresh an item."""
+        if key in self._items:
+            self._items.move_to_end(key)
+            return self._items[key]
+        return None
+
+    def put(self, key: Hashable, value: V) -> None:
+        """Keep an item."""
+        self._items[key] = value
+        self._items.move_to_end(key)
+        while len(self._items) > self._limit:
+            self._items.popitem(last=False)
+
+    def drop(self, key: Hashable) -> None:
+        """Forget an item."""
+        self._items.pop(key, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    failure: Failure
+    retry_at: datetime | None
+
+
+class Stages:
+    """Runs and remembers the slow stages.
+
+    Parameters
+    ----------
+    resolver, scans, depot
+        Who does the work and who keeps its results.
+    now
+        UTC clock.
+    retry, retry_limit
+        Back-off after something did not answer.
+    concurrency
+        How many slow jobs run at a time.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolver: Resolver,
+        scans: Scans,
+        depot: Depot,
+        now: Now,
+        retry: timedelta = timedelta(seconds=2),
+        retry_limit: timedelta = timedelta(minutes=5),
+        concurrency: int = 2,
+    ) -> None:
+        self._resolver = resolver
+        self._scans = scans
+        self.depot = depot
+        self._now = now
+        self._retry = retry
+        self._retry_limit = retry_limit
+        self._slots = asyncio.Semaphore(concurrency)
+        self._locks: Memory[Lock] = Memory(limit=4096)
+        self._scanned: Memory[ScanResult] = Memory(limit=4096)
+        self._fetched: Memory[bool] = Memory(limit=8192)
+        self._failed: Memory[_Failed] = Memory(limit=4096)
+        self._tries: dict[Hashable, int] = {}
+        self._running: dict[Hashable, asyncio.Task[None]] = {}
+        self._waiters: dict[Hashable, set[Waiter]] = {}
+
+    # -- what is known ---------------------------------------------------------------------------------
+
+    def key(self, declared: tuple[DeclaredPackage, ...], platform: Platform) -> str:
+        """Return the key under which this closure's lock is kept."""
+        return resolution_key(declared, platform=platform, index=self._resolver.index_identity)
+
+    async def resolution(
+        self, declared: tuple[DeclaredPackage, ...], platform: Platform
+    ) -> Lock | Failure | None:
+        """Return the lock, why there is none, or ``None``: it must be resolved."""
+        if not declared:
+            return Lock(platform=platform, packages=())
+        key = self.key(declared, platform)
+        if (lock := self._locks.get(key)) is not None:
+            return lock
+        if (failure := self._failure(("resolve", key))) is not None:
+            return failure
+        if ("resolve", key) in self._running:
+            return None
+        try:
+            lock = await self.depot.lock_for_key(key)
+        except SkillwardenError as error:
+            return Failure(ResolvedReason.RESOLVER_UNAVAILABLE, error.message, error.fix, retryable=True)
+        if lock is not None:
+            self._locks.put(key, lock)
+        return lock
+
+    async def scan_result(self, lock: Lock, revision: str) -> ScanResult | None:
+        """Return the result for a lock at this revision, or ``None``: it must be scanned."""
+        key = (lock.digest, revision)
+        known = self._scanned.get(key)
+        if known is None and ("scan", *key) not in self._running:
+            try:
+                known = await self.depot.get_scan(lock.digest, revision)
+            except SkillwardenError as error:
+                log.warning("scan results cannot be read", error=str(error))
+            if known is not None:
+                self._scanned.put(key, known)
+        return known
+
+    def fetched(
+        self, lock: Lock, content_digest: str, input_digest: str | None = None
+    ) -> bool | Failure | None:
+        """Return whether the depot holds all that a sandbox needs."""
+        key = ("fetch", lock.digest, content_digest, input_digest)
+        if self._fetched.get(key):
+            return True
+        return self._failure(key)
+
+    def forget_fetched(self, lock_digest: str, content_digest: str, input_digest: str | None = None) -> None:
+        """Ask the depot again: a sandbox said that something is missing."""
+        self._fetched.drop(("fetch", lock_digest, content_digest, input_digest))
+
+    def _failure(self, key: Hashable) -> Failure | None:
+        failed = self._failed.get(key)
+        return failed.failure if failed is not None else None
+
+    def _due(self, key: Hashable) -> bool:
+        failed = self._failed.get(key)
+        waits = failed is None or failed.retry_at is None or self._now() < failed.retry_at
+        return not waits and key not in self._running
+
+    def resolve_due(self, declared: tuple[DeclaredPackage, ...], platform: Platform) -> bool:
+        """Whether a resolution that did not get an answer should be tried again."""
+        return self._due(("resolve", self.key(declared, platform)))
+
+    def scan_due(self, lock: Lock, revision: str) -> bool:
+        """Whether a scan in which a scanner failed should be tried again."""
+        return self._due(("scan", lock.digest, revision))
+
+    def fetch_due(self, lock: Lock, content_digest: str, input_digest: str | None = None) -> bool:
+        """Whether a fetch should be started: the first, or another try."""
+        key = ("fetch", lock.digest, content_digest, input_digest)
+        return self._due(key) or (self._failed.get(key) is None and key not in self._running)
+
+    # -- what is done ----------------------------------------------------------------------------------
+
+    def resolve(
+        self,
+        declared: tuple[DeclaredPackage, ...],
+        platform: Platform,
+        *,
+        previous_lock: str | None,
+        waiter: Waiter,
+    ) -> None:
+        """Resolve a closure in the background; all who ask meanwhile wait for the same answer."""
+        key = self.key(declared, platform)
+
+        async def work() -> None:
+            preference = await self.depot.get_lock(previous_lock) if previous_lock else None
+            lock = await self._resolver.resolve(declared, platform=platform, preference=preference)
+            await self.depot.put_lock(lock, key)
+            self._locks.put(key, lock)
+
+        self._start(("resolve", key), work, resolution_failure, waiter)
+
+    def scan(
+        self, lock: Lock, *, revision: str, required: frozenset[ScannerName] | None, waiter: Waiter
+    ) -> None:
+        """Scan a lock in the background."""
+        key = ("scan", lock.digest, revision)
+
+        async def work() -> None:
+            result = await self._scans.scan(lock, advisory_revision=revision, required=required)
+            self._scanned.put((lock.digest, revision), result)
+            if _retryable(result):
+                raise UnavailableError("a scanner failed; its report says why.")
+            await self.depot.put_scan(result)
+
+        self._start(key, work, _any_failure, waiter)
+
+    def fetch(
+        self,
+        lock: Lock,
+        content_digest: str,
+        input_digest: str | None,
+        *,
+        deliver: Callable[[], Awaitable[None]],
+        waiter: Waiter,
+    ) -> None:
+        """Have the depot hold a closure and, through ``deliver``, the content and the input."""
+        key = ("fetch", lock.digest, content_digest, input_digest)
+
+        async def work() -> None:
+            await deliver()
+            await self.depot.put_lock(lock)
+            report = await self.depot.fetch(lock)
+            if not report.complete:
+                text = "; ".join(f"{item.package}: {item.message}" for item in report.missing[:3])
+                error = UnavailableError if report.retryable else IntegrityError
+                raise error(f"{len(report.missing)} artefact(s) cannot be had: {text}")
+            self._fetched.put(key, True)
+
+        self._start(key, work, _fetch_failure, waiter)
+
+    def _start(
+        self,
+        key: Hashable,
+        work: Callable[[], Awaitable[None]],
+        failure_of: Callable[[Exception], Failure],
+        waiter: Waiter,
+    ) -> None:
+        self._waiters.setdefault(key, set()).add(waiter)
+        if key not in self._running:
+            self._running[key] = asyncio.create_task(self._run(key, work, failure_of))
+
+    async def _run(
+        self,
+        key: Hashable,
+        work: Callable[[], Awaitable[None]],
+        failure_of: Callable[[Exception], Failure],
+    ) -> None:
+        delay: float | None = None
+        try:
+            async with self._slots:
+                await work()
+            self._failed.drop(key)
+            self._tries.pop(key, None)
+        except Exception as error:  # noqa: BLE001 - whatever broke, the stage failed and says so
+            failure = failure_of(error)
+            if failure.retryable:
+                tries = self._tries.get(key, 0)
+                self._tries[key] = tries + 1
+                delay = min(self._retry_limit, self._retry * 2 ** min(tries, 20)).total_seconds()
+            retry_at = self._now() + timedelta(seconds=delay) if delay is not None else None
+            self._failed.put(key, _Failed(failure, retry_at))
+            if not isinstance(error, SkillwardenError):
+                log.exception("a stage broke", stage=str(key))
+        finally:
+            del self._running[key]
+            waiters = self._waiters.pop(key, set())
+        loop = asyncio.get_running_loop()
+        for waiter in waiters:
+            waiter()
+            if delay is not None:
+                # Once more when the failure may be asked about again.
+                loop.call_later(delay + 0.05, waiter)
+
+    async def drain(self) -> None:
+        """Wait until nothing runs; for `skillwarden check` and tests."""
+        while self._running:
+            await asyncio.wait(list(self._running.values()))
+
+    async def close(self) -> None:
+        """Cancel what runs."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _retryable(result: ScanResult) -> bool:
+    return any(report.error and report.retryable for report in result.reports)
+
+
+def resolution_failure(error: Exception) -> Failure:
+    """Tell the ways in which a resolution fails apart; only what did not answer is retried."""
+    match error:
+        case SourceOnlyError():
+            return Failure(ResolvedReason.SOURCE_ONLY, error.message, error.fix)
+        case UnresolvableError():
+            return Failure(ResolvedReason.UNRESOLVABLE, error.message, error.fix)
+        case IndexUnavailableError() | UnavailableError():
+            return Failure(ResolvedReason.RESOLVER_UNAVAILABLE, error.message, error.fix, retryable=True)
+        case ResolverFailedError():
+            retryable = getattr(error, "retryable", True)
+            return Failure(ResolvedReason.RESOLVER_UNAVAILABLE, error.message, error.fix, retryable=retryable)
+        case ResolutionError() | SkillwardenError():
+            return Failure(ResolvedReason.UNRESOLVABLE, error.message, error.fix)
+        case _:
+            text = f"The resolver broke ({type(error).__name__}); the operator's log says more."
+            return Failure(ResolvedReason.RESOLVER_UNAVAILABLE, text, retryable=True)
+
+
+def _fetch_failure(error: Exception) -> Failure:
+    match error:
+        case IntegrityError():
+            return Failure(SandboxReason.INSTALL_FAILED, error.message, error.fix)
+        case SkillwardenError():
+            return Failure(SandboxReason.STARTING, error.message, error.fix, retryable=True)
+        case _:
+            text = f"The artefacts cannot be brought to the depot ({type(error).__name__})."
+            return Failure(SandboxReason.STARTING, text, retryable=True)
+
+
+def _any_failure(error: Exception) -> Failure:
+    return Failure("ScannerError", str(error), retryable=True)

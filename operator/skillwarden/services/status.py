@@ -1,0 +1,152 @@
+"""Status: what a Skill's and a SkillRun's say, and whether it is worth a write.
+
+A status is written only when what a reader would act on changes: a new scan time or advisory revision that
+decides the same is not (DESIGN 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from ..api.v1alpha1 import GROUP, VERSION
+from ..domain.assess import Assessment, verdict_word
+from ..domain.conditions import ConditionDraft, merge, shorten, timestamp
+from ..domain.decide import Plan
+from ..domain.evaluate import merge_findings
+from ..domain.finding import Finding, FindingKind, Severity
+from ..domain.skill import SkillKey
+from ..domain.verdict import Reason, Verdict
+
+TOP = 10
+_SEVERITY_ORDER = {severity: rank for rank, severity in enumerate(Severity)}
+#: Paths of a status that alone are no reason to write it.
+QUIET = (("scan",),)
+
+
+def skill_status(
+    *,
+    plan: Plan,
+    assessment: Assessment,
+    observed: Mapping[str, Any],
+    generation: int,
+    sandbox: Mapping[str, Any],
+    now: datetime,
+) -> dict[str, Any]:
+    """Return the whole status that a Skill should have."""
+    verdict, lock, scan = assessment.verdict, assessment.lock, assessment.scan
+    findings = counted(merge_findings(scan.reports)) if scan else ()
+    status: dict[str, Any] = {
+        "observedGeneration": generation,
+        "phase": plan.phase.value,
+        "verdict": verdict_word(assessment),
+        "maturity": assessment.maturity.value,
+        "conditions": merge(
+            plan.drafts, observed=observed.get("conditions") or [], generation=generation, now=now
+        ),
+        "sandbox": dict(sandbox),
+    }
+    if assessment.content_digest:
+        status["contentDigest"] = assessment.content_digest
+    if lock is not None:
+        status["packages"] = len(lock.packages)
+        status["lock"] = {
+            "digest": lock.digest,
+            "platform": str(lock.platform),
+            "python": [f"{package.id.name}=={package.id.version}" for package in lock.packages],
+        }
+    if scan is not None or (lock is not None and not lock.packages):
+        status["findings"] = counts(findings)
+    if scan is not None:
+        status["topFindings"] = top_findings(findings, assessment)
+        status["scan"] = {
+            "completedAt": timestamp(scan.completed_at),
+            "advisoryRevision": scan.advisory_revision,
+        }
+    if verdict is not None:
+        status |= verdict_status(verdict)
+    return status
+
+
+def verdict_status(verdict: Verdict) -> dict[str, Any]:
+    """Return the part of a status that a verdict makes."""
+    return {
+        "pendingApprovals": [
+            {
+                "declared": item.declared,
+                "packages": [str(package) for package in item.packages],
+                "minMaturity": item.min_maturity.value,
+            }
+            for item in verdict.pending
+        ],
+        "decidedBy": [{"policy": str(policy), "rule": rule} for policy, rule in verdict.decided_by[:50]],
+        "reasons": [shorten(f"{reason.message} {reason.fix}".strip()) for reason in verdict.reasons[:TOP]],
+    }
+
+
+def counted(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return the findings that count as such: an age is a fact, which only a policy makes a ground."""
+    return tuple(finding for finding in findings if finding.kind is not FindingKind.RELEASE_AGE)
+
+
+def counts(findings: Sequence[Finding]) -> dict[str, int]:
+    """Return how many findings there are of each severity."""
+    totals = {severity.value.lower(): 0 for severity in Severity}
+    for finding in findings:
+        totals[finding.severity.value.lower()] += 1
+    return totals
+
+
+def top_findings(findings: Sequence[Finding], assessment: Assessment) -> list[dict[str, Any]]:
+    """Return the ten that matter most, worst first."""
+    paths = assessment.lock.paths if assessment.lock else {}
+    fixes = _fixes(assessment.verdict.reasons if assessment.verdict else ())
+    ranked = sorted(findings, key=lambda item: (_SEVERITY_ORDER[item.severity], item.package, item.id))
+    return [
+        {
+            "id": finding.id,
+            "kind": finding.kind.value,
+            "severity": finding.severity.value,
+            "package": str(finding.package),
+            "path": " > ".join(paths.get(finding.package, (finding.package.name,))),
+            "fix": fixes.get((finding.package, finding.id)) or _fixed_in(finding),
+        }
+        for finding in ranked[:TOP]
+    ]
+
+
+def _fixes(reasons: Sequence[Reason]) -> dict[tuple[object, str], str]:
+    return {(r.finding.package, r.finding.id): r.fix for r in reasons if r.finding is not None}
+
+
+def _fixed_in(finding: Finding) -> str:
+    versions = ", ".join(finding.fixed_versions[:3])
+    return f"Fixed in {versions}." if versions else "No fixed version is known."
+
+
+def differs(wanted: Mapping[str, Any], observed: Mapping[str, Any]) -> bool:
+    """Whether a status is worth a write."""
+
+    def loud(status: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in status.items() if (key,) not in QUIET}
+
+    return loud(wanted) != loud(observed)
+
+
+def apply_body(kind: str, key: SkillKey, resource_version: str, status: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of a server-side apply of a status.
+
+    The resourceVersion goes with it always: an apply to ``/status`` ignores a wrong uid, but honours this.
+    """
+    metadata = {"name": key.name, "resourceVersion": resource_version, "uid": key.uid}
+    if key.namespace:
+        metadata["namespace"] = key.namespace
+    return {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "metadata": metadata, "status": dict(status)}
+
+
+def run_conditions(
+    drafts: Sequence[ConditionDraft], *, observed: Mapping[str, Any], generation: int, now: datetime
+) -> list[dict[str, Any]]:
+    """Return the conditions of a SkillRun."""
+    return merge(drafts, observed=observed.get("conditions") or [], generation=generation, now=now)

@@ -1,0 +1,87 @@
+"""Pods that are ours and nobody's: left by a cascade, relabelled, adopted by another, or forged.
+
+A labelled Pod whose owner is gone or whose labels were changed is removed (promise 6): it runs something
+under our name that no verdict covers.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from ..domain.decide import RemovePod
+from ..domain.skill import SkillKey
+from ..kube.kinds import Kind
+from .execute import Executor
+from .observe import OwnerKey, pod_record
+from .ports import Cluster, SandboxSetup
+from .store import Store
+
+log = structlog.get_logger(__name__)
+
+
+class StrayCatcher:
+    """Removes Pods that no Skill and no SkillRun answers for.
+
+    Parameters
+    ----------
+    store, cluster
+        The observed world, and the live one.
+    executor
+        Deletes.
+    setup
+        For the seal's key.
+    """
+
+    def __init__(self, *, store: Store, cluster: Cluster, executor: Executor, setup: SandboxSetup) -> None:
+        self._store = store
+        self._cluster = cluster
+        self._executor = executor
+        self._setup = setup
+        # uid -> owner of Pods that we saw whole: so that one stripped of labels and owner is still known.
+        self._known: dict[str, OwnerKey] = {}
+
+    async def reconcile(self, namespace: str, name: str) -> None:
+        """Look at one Pod; remove it if it is a stray."""
+        record = self._store.pods.get((namespace, name))
+        if record is None:
+            await self._unlabelled(namespace, name)
+            return
+        pod = record.pod
+        if not pod.tampered:
+            self._known[pod.uid] = record.owner
+        if pod.deleting:
+            return
+        if not self._owned(record.owner):
+            await self._remove(namespace, name, pod.uid, "its owner is gone, or is none of ours")
+        elif pod.tampered:
+            await self._remove(
+                namespace, name, pod.uid, "its seal is broken: it is not as the operator made it"
+            )
+
+    async def _unlabelled(self, namespace: str, name: str) -> None:
+        """Look for a Pod that left the watch: deleted, or stripped of its label and still running."""
+        body = await self._cluster.get(Kind.POD, name=name, namespace=namespace)
+        if body is None:
+            gone = [uid for uid, owner in self._known.items() if not self._owned(owner)]
+            for uid in gone:
+                del self._known[uid]
+            return
+        record = pod_record(body, seal_key=self._setup.seal_key)
+        ours = record.owner.uid or record.pod.uid in self._known
+        if ours and not record.pod.deleting:
+            await self._remove(namespace, name, record.pod.uid, "its labels were taken away")
+
+    def _owned(self, owner: OwnerKey) -> bool:
+        match owner.kind:
+            case "Skill":
+                found = self._store.skills.get((owner.namespace, owner.name))
+            case "SkillRun":
+                found = self._store.runs.get((owner.namespace, owner.name))
+            case _:
+                return False
+        key: SkillKey | None = found.key if found else None
+        return key is not None and key.uid == owner.uid
+
+    async def _remove(self, namespace: str, name: str, uid: str, why: str) -> None:
+        log.warning("a stray pod is removed", namespace=namespace, pod=name, why=why)
+        await self._executor.remove(namespace, [RemovePod(name, uid, why)])
