@@ -54,6 +54,15 @@ class ApprovalBook:
                 found.setdefault(hash_, []).append(approval)
         return found
 
+    @cached_property
+    def lifted(self) -> Mapping[int, datetime]:
+        """For each covered node, by position, until when what a rule asks for is given, or ``FOREVER``."""
+        return {
+            node.position: max(approval.expires_at or FOREVER for approval in approvals)
+            for hash_, approvals in self._by_artefact.items()
+            for node in self._closure.by_artefact[hash_]
+        }
+
     def covers(self, node: Node, finding: Finding | None) -> datetime | None:
         """Return until when a ground about a package is lifted, ``FOREVER``, or ``None`` if it is not.
 
@@ -65,12 +74,16 @@ class ApprovalBook:
             The finding that is the ground; ``None`` where a rule is. One approval must cover both the
             artefact and the finding, under the finding's id or an alias of it.
         """
-        ends = [
-            approval.expires_at or FOREVER
-            for approval in self._by_artefact.get(node.package.artefact.sha256, ())
-            if finding is None or _accepts(approval, finding)
-        ]
-        return max(ends, default=None)
+        if finding is None:
+            return self.lifted.get(node.position)
+        return max(
+            (
+                approval.expires_at or FOREVER
+                for approval in self._by_artefact.get(node.package.artefact.sha256, ())
+                if _accepts(approval, finding)
+            ),
+            default=None,
+        )
 
 
 def _accepts(approval: Approval, finding: Finding) -> bool:

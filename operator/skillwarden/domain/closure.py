@@ -12,7 +12,7 @@ from .package import PackageId
 
 if TYPE_CHECKING:
     from .policy import Policy
-    from .policy_index import Opinion
+    from .policy_index import Opinions
 
 
 class Node:
@@ -57,7 +57,7 @@ class Closure:
     def __init__(self, lock: Lock) -> None:
         self.nodes = tuple(Node(position, package) for position, package in enumerate(lock.packages))
         self.ids: frozenset[PackageId] = frozenset(package.id for package in lock.packages)
-        self.opinions: weakref.WeakKeyDictionary[Policy, tuple[Opinion, ...]] = weakref.WeakKeyDictionary()
+        self.opinions: weakref.WeakKeyDictionary[Policy, Opinions] = weakref.WeakKeyDictionary()
         places = {(node.package.id.ecosystem, node.package.id.name): node.position for node in self.nodes}
         self.children: tuple[list[int], ...] = tuple([] for _ in self.nodes)
         for node in self.nodes:

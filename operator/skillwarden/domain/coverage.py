@@ -3,51 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
-from .closure import Closure, closure_of
-from .finding import SCANNERS_BY_KIND, FindingKind, ScannerName, ScannerReport, ScanResult, ScanState
-from .grounds import listed, one_line
+from .finding import SCANNERS_BY_KIND, FindingKind, ScannerName, ScanResult
 from .lock import Lock
 from .policy import Enforcement, OnError, Policy
+from .scan_view import GapKind, ScanGap, missing, view_of
+
+__all__ = [
+    "GapKind",
+    "ScanGap",
+    "advisories_stale",
+    "advisory_deadline",
+    "duration",
+    "enforcing",
+    "may_hold",
+    "required_scanners",
+    "scan_gaps",
+    "scanners_of",
+]
 
 #: How far a sync may lie in the future before the clocks are taken to be wrong.
 _CLOCK_SKEW = timedelta(minutes=5)
-
-
-class GapKind(StrEnum):
-    """What a required scanner failed to give."""
-
-    MISSING = "missing"
-    ERROR = "error"
-    COVERAGE = "coverage"
-
-
-@dataclass(frozen=True, slots=True)
-class ScanGap:
-    """One required scanner that does not count as having answered.
-
-    Attributes
-    ----------
-    scanner
-        Which.
-    kind
-        No report on this lock, an error, or another set of packages than the lock's.
-    message
-        One stable sentence: what is missing and why.
-    retryable
-        Whether scanning again, with nothing else changed, may close it.
-    fix
-        What next, in one sentence.
-    """
-
-    scanner: ScannerName
-    kind: GapKind
-    message: str
-    retryable: bool
-    fix: str
 
 
 def enforcing(policies: Iterable[Policy]) -> tuple[Policy, ...]:
@@ -73,80 +50,12 @@ def scan_gaps(lock: Lock, scan: ScanResult | None, policies: Sequence[Policy]) -
     """
     if not lock.packages:
         return ()
-    closure = closure_of(lock)
-    gaps = []
-    for scanner in sorted(required_scanners(policies)):
-        if (gap := _gap(scanner, lock, scan, closure)) is not None:
-            gaps.append(gap)
-    return tuple(gaps)
-
-
-def _gap(scanner: ScannerName, lock: Lock, scan: ScanResult | None, closure: Closure) -> ScanGap | None:
-    if scan is not None and scan.lock_digest != lock.digest:
-        return ScanGap(
-            scanner,
-            GapKind.MISSING,
-            message=f"the scan by {scanner} is of another lock.",
-            retryable=True,
-            fix="The lock is scanned next; nothing is launched before.",
-        )
-    reports = [report for report in (scan.reports if scan else ()) if report.scanner is scanner]
-    if not reports:
-        return ScanGap(
-            scanner,
-            GapKind.MISSING,
-            message=f"no report by {scanner} on this lock.",
-            retryable=True,
-            fix="The lock is scanned next; nothing is launched before.",
-        )
-    return next((gap for report in reports if (gap := _gap_of(report, closure)) is not None), None)
-
-
-def _gap_of(report: ScannerReport, closure: Closure) -> ScanGap | None:
-    scanner = report.scanner
-    if report.state is ScanState.ERROR:
-        error = one_line(report.error, 240).rstrip(".") or "it gave no reason"
-        return ScanGap(
-            scanner,
-            GapKind.ERROR,
-            message=f"{scanner} ended in an error: {error}.",
-            retryable=report.retryable,
-            fix="It is tried again by itself."
-            if report.retryable
-            else "Repair what the error names, then rescan.",
-        )
-    if (report.state is ScanState.FINDINGS) != bool(report.findings):
-        return ScanGap(
-            scanner,
-            GapKind.ERROR,
-            message=f"{scanner} contradicts itself: state {report.state}, {len(report.findings)} findings.",
-            retryable=False,
-            fix="Rescan; if it stays so, report the scanner's version.",
-        )
-    odd = _odd_ones(report, closure)
-    if odd is None:
-        return None
-    return ScanGap(
-        scanner,
-        GapKind.COVERAGE,
-        message=f"{scanner} {odd}.",
-        retryable=False,
-        fix="Rescan; if it stays so, pin versions that the scanner can read.",
+    known = view_of(lock, scan).gaps
+    found = (
+        known[scanner] if scanner in known else missing(scanner)
+        for scanner in sorted(required_scanners(policies))
     )
-
-
-def _odd_ones(report: ScannerReport, closure: Closure) -> str | None:
-    """Say how the audited set differs from the lock's, or ``None`` where the two are equal."""
-    if report.audited != closure.ids:
-        left_out = [str(item) for item in sorted(closure.ids - report.audited)]
-        if left_out:
-            return f"did not audit {listed(left_out)}"
-        added = [str(item) for item in sorted(report.audited - closure.ids)]
-        return f"audited what the lock does not hold: {listed(added)}"
-    strangers = {str(finding.package) for finding in report.findings if finding.package not in closure.by_id}
-    if strangers:
-        return f"found something about what the lock does not hold: {listed(sorted(strangers))}"
-    return None
+    return tuple(gap for gap in found if gap is not None)
 
 
 def may_hold(scanner: ScannerName, policies: Sequence[Policy]) -> bool:

@@ -31,15 +31,15 @@ from .coverage import (
     scan_gaps,
 )
 from .finding import Finding, ScanResult
-from .finding_grounds import finding_ground, ruling
+from .finding_grounds import Ruling, age_ruling, finding_ground, ruling
 from .grounds import Ground, Narrator, approval_denied, in_order
 from .judge_names import judge_names, no_policy
 from .lock import Lock
-from .merge import by_package, merge_findings
-from .package import PackageId
+from .merge import merge_findings
 from .policy import Action, Maturity, Policy, PolicyRef
-from .policy_index import UNCLAIMED, Opinion, opinions_of
+from .policy_index import UNCLAIMED, Opinions, opinions_of
 from .sandbox_grounds import isolation_reasons, runtime_class, sandbox_reasons
+from .scan_view import ScanView, view_of
 from .skill import Sandbox
 from .verdict import Approval, ComplianceReason, PendingApproval, Reason, Verdict
 
@@ -131,7 +131,7 @@ class _Tally:
 
     reasons: list[Reason] = field(default_factory=list)
     waiting: set[int] = field(default_factory=set)
-    allowed_by: set[tuple[PolicyRef, str]] = field(default_factory=set)
+    allowed_by: dict[PolicyRef, set[str]] = field(default_factory=dict)
     moments: list[datetime] = field(default_factory=list)
 
 
@@ -141,18 +141,17 @@ class _Bench:
 
     request: EvaluationRequest
     closure: Closure
-    findings: Mapping[PackageId, Sequence[Finding]]
+    view: ScanView
     book: ApprovalBook
     narrator: Narrator
 
     @classmethod
     def of(cls, request: EvaluationRequest) -> _Bench:
         closure = closure_of(request.lock)
-        reports = request.scan.reports if request.scan else ()
         return cls(
             request=request,
             closure=closure,
-            findings=by_package(merge_findings(reports)),
+            view=view_of(request.lock, request.scan),
             book=ApprovalBook(request.approvals, closure=closure, maturity=request.maturity, now=request.now),
             narrator=Narrator(request.lock, closure),
         )
@@ -173,46 +172,47 @@ class _Bench:
                 tally.reasons.append(self.narrator.reason(node, approval_denied(approval.name)))
         return tally
 
-    def _rules(self, policy: Policy, opinions: Sequence[Opinion], tally: _Tally) -> None:
-        rank = self.request.maturity.rank
-        allowing = set()
-        for node, opinion in zip(self.closure.nodes, opinions, strict=True):
-            grounds = opinion.grounds[rank]
-            if grounds:
-                for ground in grounds:
-                    self._weigh(node, ground, tally)
-            elif not opinion.abstains:
-                allowing.add(opinion.label)
-        tally.allowed_by.update((policy.ref, label) for label in allowing)
+    def _rules(self, policy: Policy, opinions: Opinions, tally: _Tally) -> None:
+        blocked, allowing = opinions.at(self.request.maturity)
+        tally.allowed_by.setdefault(policy.ref, set()).update(allowing)
+        for position, grounds in blocked:
+            for ground in grounds:
+                self._weigh(self.closure.nodes[position], ground, tally)
 
     def _findings(self, policy: Policy, tally: _Tally) -> None:
-        for package, findings in self.findings.items():
-            node = self.closure.by_id.get(package)
-            if node is None:
-                continue  # the coverage check has reported it
-            for finding in findings:
-                ruled = ruling(policy.findings, finding, self.request.now)
-                if ruled.action is Action.ALLOW:
-                    continue
-                if ruled.until is not None:
-                    tally.moments.append(ruled.until)
-                declared = node.package.direct
-                self._weigh(node, finding_ground(policy, finding, ruled, declared=declared), tally)
+        rules, now = policy.findings, self.request.now
+        for node, finding in self.view.findings:
+            self._rule_on(node, finding, policy, ruling(rules, finding), tally)
+        for node, finding in self.view.undated:
+            self._rule_on(node, finding, policy, age_ruling(rules, None, now), tally)
+        for published, node, finding in self.view.dated:
+            ruled = age_ruling(rules, published, now)
+            if ruled.action is Action.ALLOW:
+                break  # the rest is older
+            self._rule_on(node, finding, policy, ruled, tally)
 
-    def _unclaimed(self, opinions: Iterable[Sequence[Opinion]], tally: _Tally) -> None:
-        for node, said in zip(self.closure.nodes, zip(*opinions, strict=True), strict=True):
-            if all(opinion.abstains for opinion in said):
-                self._weigh(node, UNCLAIMED, tally)
+    def _rule_on(self, node: Node, finding: Finding, policy: Policy, ruled: Ruling, tally: _Tally) -> None:
+        if ruled.action is Action.ALLOW:
+            return
+        if ruled.until is not None:
+            tally.moments.append(ruled.until)
+        self._weigh(node, finding_ground(policy, finding, ruled, declared=node.package.direct), tally)
+
+    def _unclaimed(self, opinions: Sequence[Opinions], tally: _Tally) -> None:
+        """A package of which no policy that decides speaks needs approval."""
+        silent = frozenset.intersection(*(said.abstaining for said in opinions))
+        for position in sorted(silent):
+            self._weigh(self.closure.nodes[position], UNCLAIMED, tally)
 
     def _weigh(self, node: Node, ground: Ground, tally: _Tally) -> None:
         """Take a ground into account, unless an approval lifts it."""
         if ground.action is Action.REQUIRE_APPROVAL:
             until = self.book.covers(node, ground.finding)
             if until is not None:
-                if until != FOREVER:
+                if until is not FOREVER:
                     tally.moments.append(until)
                 if ground.policy is not None:
-                    tally.allowed_by.add((ground.policy, ground.rule))
+                    tally.allowed_by.setdefault(ground.policy, set()).add(ground.rule)
                 return
             tally.waiting.add(node.position)
         tally.reasons.append(self.narrator.reason(node, ground))
@@ -245,14 +245,15 @@ def _no_verdict(message: str, fix: str, rule: str) -> Reason:
 
 
 def _decided_by(
-    action: Action, reasons: Sequence[Reason], allowed_by: set[tuple[PolicyRef, str]]
+    action: Action, reasons: Sequence[Reason], allowed_by: Mapping[PolicyRef, set[str]]
 ) -> tuple[tuple[PolicyRef, str], ...]:
-    found = (
-        allowed_by
-        if action is Action.ALLOW
-        else {(item.policy, item.rule) for item in reasons if item.action is action and item.policy}
-    )
-    return tuple(sorted(found, key=lambda item: (str(item[0]), item[1])))
+    found = allowed_by
+    if action is not Action.ALLOW:
+        found = {}
+        for reason in reasons:
+            if reason.action is action and reason.policy is not None:
+                found.setdefault(reason.policy, set()).add(reason.rule)
+    return tuple((ref, rule) for ref in sorted(found, key=str) for rule in sorted(found[ref]))
 
 
 def _earliest(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from .coverage import duration
 from .finding import Finding, FindingKind, Severity
@@ -37,8 +37,8 @@ class Ruling:
     until: datetime | None = None
 
 
-def ruling(rules: FindingRules, finding: Finding, now: datetime) -> Ruling:
-    """Return what the rules do about a finding at a moment (UTC)."""
+def ruling(rules: FindingRules, finding: Finding) -> Ruling:
+    """Return what the rules do about a finding that the time does not change."""
     match finding.kind:
         case FindingKind.VULNERABILITY:
             # A band that the mapping lacks is one that nobody allowed.
@@ -49,17 +49,16 @@ def ruling(rules: FindingRules, finding: Finding, now: datetime) -> Ruling:
         case FindingKind.TYPOSQUAT:
             return Ruling(rules.typosquat, "findings.typosquat")
         case FindingKind.RELEASE_AGE:
-            return _age_ruling(rules, finding.published_at, now)
+            return age_ruling(rules, None, None)
 
 
-def _age_ruling(rules: FindingRules, published: datetime | None, now: datetime) -> Ruling:
+def age_ruling(rules: FindingRules, published: datetime | None, now: datetime | None) -> Ruling:
+    """Return what the rules do about an artefact of some age (both times UTC); unknown counts as young."""
     rule, minimum = "findings.minReleaseAge", rules.min_release_age
     if minimum is None:
         return Ruling(Action.ALLOW, rule)
-    if published is None:
+    if published is None or now is None:
         return Ruling(rules.release_age_action, rule)
-    if published.tzinfo is None:
-        published = published.replace(tzinfo=UTC)
     if now - published >= minimum:
         return Ruling(Action.ALLOW, rule)
     try:

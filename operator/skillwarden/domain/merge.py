@@ -5,10 +5,9 @@ Counted twice it frightens twice, and an approval of the one spelling would leav
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from types import MappingProxyType
 
 from .finding import Finding, FindingKind, ScannerReport, Severity
 from .package import PackageId
@@ -52,14 +51,6 @@ def merge_findings(reports: Iterable[ScannerReport]) -> tuple[Finding, ...]:
     for found in advisories.values():
         merged += [_merge_advisories(same) for same in _same_thing(found)]
     return tuple(sorted(merged, key=_place))
-
-
-def by_package(findings: Iterable[Finding]) -> Mapping[PackageId, Sequence[Finding]]:
-    """Group findings by the package that they are about, keeping the order."""
-    found: dict[PackageId, list[Finding]] = {}
-    for finding in findings:
-        found.setdefault(finding.package, []).append(finding)
-    return MappingProxyType(found)
 
 
 def _place(finding: Finding) -> tuple[str, str, str, str, str]:

@@ -42,6 +42,37 @@ class Opinion:
     grounds: tuple[tuple[Ground, ...], ...]
 
 
+class Opinions:
+    """What one policy says of each node of one closure, and what of it matters at a maturity.
+
+    Attributes
+    ----------
+    abstaining
+        Positions of the packages of which the policy does not speak.
+    """
+
+    def __init__(self, said: Sequence[Opinion]) -> None:
+        self._said = said
+        self._at: dict[int, tuple[Sequence[tuple[int, tuple[Ground, ...]]], frozenset[str]]] = {}
+        self.abstaining = frozenset(place for place, opinion in enumerate(said) if opinion.abstains)
+
+    def at(self, maturity: Maturity) -> tuple[Sequence[tuple[int, tuple[Ground, ...]]], frozenset[str]]:
+        """Return what stands in the way, by position, and the labels of what allows the other packages."""
+        rank = maturity.rank
+        known = self._at.get(rank)
+        if known is None:
+            blocked = [
+                (place, opinion.grounds[rank])
+                for place, opinion in enumerate(self._said)
+                if opinion.grounds[rank]
+            ]
+            allowing = frozenset(
+                opinion.label for opinion in self._said if not opinion.grounds[rank] and not opinion.abstains
+            )
+            known = self._at[rank] = (blocked, allowing)
+        return known
+
+
 class Match(NamedTuple):
     """Which ban and which rule of a policy are the first that match a package, by position."""
 
@@ -161,13 +192,15 @@ class PolicyIndex:
         versions = self._rule_ranges[position]
         return not versions.readable or versions.matches(version)
 
-    def judge(self, closure: Closure) -> tuple[Opinion, ...]:
+    def judge(self, closure: Closure) -> Opinions:
         """Return the opinion of each node of a closure."""
         matches = [self.match(node) for node in closure.nodes]
         inherited = self._inherited(closure, matches)
-        return tuple(
-            self._opinion(match.ban, match.rule, inherited.get(position, 0))
-            for position, match in enumerate(matches)
+        return Opinions(
+            [
+                self._opinion(match.ban, match.rule, inherited.get(position, 0))
+                for position, match in enumerate(matches)
+            ]
         )
 
     def _inherited(self, closure: Closure, matches: Sequence[Match]) -> dict[int, int]:
@@ -283,8 +316,8 @@ def index_of(policy: Policy) -> PolicyIndex:
     return index
 
 
-def opinions_of(policy: Policy, closure: Closure) -> tuple[Opinion, ...]:
-    """Return a policy's opinion of each node of a closure; computed once for the two."""
+def opinions_of(policy: Policy, closure: Closure) -> Opinions:
+    """Return a policy's opinions of a closure; worked out once for the two."""
     opinions = closure.opinions.get(policy)
     if opinions is None:
         opinions = closure.opinions[policy] = index_of(policy).judge(closure)
