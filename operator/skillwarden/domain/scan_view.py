@@ -19,7 +19,7 @@ from .lock import Lock
 from .merge import merge_findings
 
 #: Pairs of lock and scan that are remembered; a view of 250 packages weighs about 100 kB.
-_REMEMBERED = 64
+_REMEMBERED = 32
 
 
 class GapKind(StrEnum):
