@@ -1,0 +1,1 @@
+"""From what a Skill declares to exact artefacts: intake refuses, the resolvers lock."""

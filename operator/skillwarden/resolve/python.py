@@ -1,0 +1,334 @@
+"""Locking a Python closure with uv, which sees nothing that a user wrote and runs nothing of a package.
+
+Two passes: the first gives the artefacts (``pylock.toml``), the second, from uv's cache, who requires
+whom. uv's own refusals (``--no-build``, no URL beneath a name) are the first defence; the clean
+environment without a PATH and the strict reading of the answer hold where one of them fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from uv import find_uv_bin
+
+from ..domain.lock import Artefact, Lock, LockedPackage, Platform
+from ..domain.package import DeclaredPackage
+from .errors import (
+    ForbiddenHostError,
+    IndexUnavailableError,
+    ResolverDeadlineError,
+    ResolverFailedError,
+    SourceOnlyError,
+    UnresolvableError,
+)
+from .explain import condense, missing_names, source_only_names, speaks_of_memory, speaks_of_network
+from .probe import index_trouble
+from .process import Outcome, run_limited
+from .settings import ResolverSettings
+from .uvlock import Resolved, read_parents, read_pylock
+from .wheels import choose_wheel, platform_parts
+
+_PYLOCK = "pylock.toml"
+_PINS = "pins.txt"
+_REQUIREMENTS = "declared.txt"
+_MAX_LOCK_BYTES = 64 * 1024 * 1024
+#: glibc minors for which uv knows a platform; the next lower one is taken for what lies between.
+_UV_GLIBC = (17, 28, *range(31, 41))
+_DEFAULT_INDEX = re.compile(r"--default-index.*?\(by default:\s*<(https?://[^>\s]+)>", re.DOTALL)
+
+Progress = Callable[[str], None]
+
+
+def _silent(_: str) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One resolution under way: where it works, for what, and until when (on the monotonic clock)."""
+
+    folder: Path
+    declared: tuple[DeclaredPackage, ...]
+    platform: Platform
+    ends: float
+
+    @property
+    def seconds_left(self) -> float:
+        return max(0.0, self.ends - time.monotonic())
+
+
+class PythonResolver:
+    """Resolves declared Python packages to a lock.
+
+    Parameters
+    ----------
+    settings
+        The index, the limits, the cache.
+    """
+
+    def __init__(self, settings: ResolverSettings) -> None:
+        self._settings = settings
+        self._default_url: str | None = None
+
+    @property
+    def index_identity(self) -> str:
+        """The index without credentials, part of the key under which a lock is kept."""
+        return self._settings.index_identity
+
+    async def resolve(
+        self,
+        declared: Sequence[DeclaredPackage],
+        *,
+        platform: Platform,
+        preference: Lock | None = None,
+        on_progress: Progress = _silent,
+    ) -> Lock:
+        """Return the closure of some packages with one wheel each.
+
+        Parameters
+        ----------
+        declared
+            What intake took; an empty sequence gives an empty lock without asking anything.
+        platform
+            What wheels are chosen for.
+        preference
+            A lock whose versions are kept where they still satisfy what is declared.
+        on_progress
+            Told in words what is going on.
+
+        Raises
+        ------
+        UnresolvableError
+            No versions satisfy all requirements.
+        SourceOnlyError
+            A package has no wheel for the platform.
+        UnsupportedRuntimeError
+            The platform is none that wheels are made for.
+        ForbiddenHostError
+            An artefact lies on a host that is not allowed.
+        IndexUnavailableError
+            The index does not answer as one; retryable.
+        ResolverFailedError, ResolverDeadlineError
+            uv broke, or ran into its deadline; retryable.
+        """
+        platform_parts(platform)
+        items = tuple(sorted(set(declared)))
+        if not items:
+            return Lock(platform, ())
+        ends = time.monotonic() + self._settings.deadline_seconds
+        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="skillwarden-resolve-"))
+        try:
+            job = _Job(folder, items, platform, ends)
+            await asyncio.to_thread(_prepare, job, preference)
+            on_progress(f"resolving {len(items)} declared packages for {platform}")
+            resolved = await self._artefacts(job)
+            on_progress(f"reading who requires whom among {len(resolved)} packages")
+            parents = await self._parents(job, resolved)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        return self._lock(job, resolved, parents)
+
+    async def _artefacts(self, job: _Job) -> tuple[Resolved, ...]:
+        outcome = await self._compile(job, "--format", "pylock.toml", "--output-file", _PYLOCK)
+        if outcome.code != 0:
+            raise await self._error(job, outcome)
+        return read_pylock(await asyncio.to_thread(_read_bounded, job.folder / _PYLOCK))
+
+    async def _parents(
+        self, job: _Job, resolved: Sequence[Resolved]
+    ) -> dict[tuple[str, str], tuple[str, ...]]:
+        pins = "".join(f"{item.id.name}=={item.id.version}\n" for item in resolved)
+        await asyncio.to_thread((job.folder / _PINS).write_text, pins)
+        options = ("--format", "requirements.txt", "--output-file", _PINS, "--annotation-style", "split")
+        outcome = await self._compile(job, *options, "--no-header", "--offline")
+        if outcome.code != 0:
+            # An index may forbid that its pages are kept; then uv has to ask once more.
+            outcome = await self._compile(job, *options, "--no-header")
+        if outcome.code != 0:
+            raise await self._error(job, outcome)
+        text = await asyncio.to_thread(_read_bounded, job.folder / _PINS)
+        found = {(id_.name, id_.version): names for id_, names in read_parents(text).items()}
+        if set(found) != {(item.id.name, item.id.version) for item in resolved}:
+            raise ResolverFailedError(
+                "two passes of the Python resolver chose different versions; the index changed between them."
+            )
+        return found
+
+    def _lock(
+        self,
+        job: _Job,
+        resolved: Sequence[Resolved],
+        parents: dict[tuple[str, str], tuple[str, ...]],
+    ) -> Lock:
+        direct = {item.name for item in job.declared}
+        if missing := sorted(direct - {item.id.name for item in resolved}):
+            raise ResolverFailedError(
+                f"the Python resolver's answer lacks what was asked for: {', '.join(missing)}."
+            )
+        packages = []
+        wheelless = []
+        for item in resolved:
+            artefact = choose_wheel(item.id, item.wheels, platform=job.platform)
+            if artefact is None:
+                wheelless.append(str(item.id))
+                continue
+            self._check_host(artefact)
+            above = parents[(item.id.name, item.id.version)]
+            packages.append(LockedPackage(item.id, artefact, above, direct=item.id.name in direct))
+        if wheelless:
+            raise _source_only(tuple(sorted(wheelless)), job.platform)
+        return Lock(job.platform, tuple(packages))
+
+    def _check_host(self, artefact: Artefact) -> None:
+        url = urlsplit(artefact.url)
+        index = urlsplit(self._settings.index_url or "https:")
+        own = url.hostname is not None and url.hostname == index.hostname
+        allowed = self._settings.allowed_hosts
+        # Never from TLS down to plain text, nor to a file of this machine.
+        schemes = {"https", index.scheme}
+        if (
+            url.scheme not in schemes
+            or not url.hostname
+            or (allowed and not own and url.hostname not in allowed)
+        ):
+            raise ForbiddenHostError(
+                f"the index says that {artefact.filename} lies at {url.scheme}://{url.hostname or ''}, from"
+                " where artefacts may not be taken.",
+                fix="If that host is the index's, the operator's administrator adds it to the allowed hosts.",
+            )
+
+    async def _compile(self, job: _Job, *options: str) -> Outcome:
+        minor, glibc, machine = platform_parts(job.platform)
+        step = max(known for known in _UV_GLIBC if known <= glibc)
+        home = job.folder / "home"
+        command = (
+            str(self._settings.uv_path or find_uv_bin()),
+            *("pip", "compile", _REQUIREMENTS),
+            *("--no-config", "--no-build", "--no-sources", "--quiet", "--color", "never"),
+            *("--python", sys.executable, "--python-version", f"3.{minor}"),
+            *("--python-platform", f"{machine}-manylinux_2_{step}"),
+            *("--cache-dir", str(self._settings.cache_dir or job.folder / "cache")),
+            *options,
+        )
+        try:
+            return await run_limited(
+                command,
+                cwd=job.folder,
+                environment=self._settings.environment(home=home),
+                deadline_seconds=job.seconds_left,
+                memory_limit_bytes=self._settings.memory_limit_bytes,
+            )
+        except TimeoutError:
+            raise await self._deadline_error(job) from None
+        except OSError as error:
+            raise ResolverFailedError(
+                f"the Python resolver cannot be started: {error.strerror}.",
+                fix="Check that the uv wheel is installed.",
+            ) from error
+
+    async def _error(self, job: _Job, outcome: Outcome) -> Exception:
+        """Say what uv's failure means: only a healthy index makes a requirement unsatisfiable."""
+        if outcome.code < 0 or speaks_of_memory(outcome.stderr):
+            return _broken(outcome)
+        if names := source_only_names(outcome.stderr):
+            return _source_only(names, job.platform)
+        asked = (job.declared[0].name, *missing_names(outcome.stderr)[:3])
+        if reason := await self._trouble(dict.fromkeys(asked)):
+            return _unavailable(reason)
+        if outcome.code != 1:
+            why = condense(outcome.stderr)
+            return _unavailable(why) if speaks_of_network(outcome.stderr) else _broken(outcome)
+        return UnresolvableError(
+            f"no versions satisfy all requirements: {condense(outcome.stderr)}.",
+            fix="Change the ranges that exclude each other, or name a version that exists.",
+        )
+
+    async def _deadline_error(self, job: _Job) -> Exception:
+        if reason := await self._trouble([job.declared[0].name]):
+            return _unavailable(reason)
+        unbounded = [item.name for item in job.declared if not item.specifier]
+        hint = f"Bound the range of {', '.join(unbounded)}." if unbounded else "Narrow the ranges."
+        return ResolverDeadlineError(
+            f"resolving took longer than {self._settings.deadline_seconds:g} s and was ended; a wide range"
+            " can make the resolver walk through thousands of versions.",
+            fix=hint,
+        )
+
+    async def _trouble(self, names: Iterable[str]) -> str | None:
+        url = self._settings.index_url or await self._default_index()
+        if url is None:
+            return None
+        return await index_trouble(self._settings, url=url, names=list(names))
+
+    async def _default_index(self) -> str | None:
+        """Return the index that uv uses by itself, in its own words: we name none."""
+        if self._default_url is None:
+            with tempfile.TemporaryDirectory() as folder:
+                outcome = await run_limited(
+                    (str(self._settings.uv_path or find_uv_bin()), "pip", "compile", "--help", "--no-config"),
+                    cwd=Path(folder),
+                    environment=self._settings.environment(home=Path(folder)),
+                    deadline_seconds=self._settings.probe_seconds,
+                    memory_limit_bytes=self._settings.memory_limit_bytes,
+                )
+            found = _DEFAULT_INDEX.search(outcome.stdout)
+            self._default_url = found[1] if found else None
+        return self._default_url
+
+
+def _prepare(job: _Job, preference: Lock | None) -> None:
+    """Write what uv reads: our own spelling of the requirements, and the versions to keep."""
+    (job.folder / "home").mkdir()
+    lines = "".join(f"{item.requirement}\n" for item in job.declared)
+    (job.folder / _REQUIREMENTS).write_text(lines, encoding="ascii")
+    if preference is not None and preference.packages:
+        rows = (
+            f'[[packages]]\nname = "{package.id.name}"\nversion = "{package.id.version}"\n'
+            for package in preference.packages
+        )
+        text = 'lock-version = "1.0"\ncreated-by = "skillwarden"\n' + "".join(rows)
+        (job.folder / _PYLOCK).write_text(text, encoding="ascii")
+
+
+def _read_bounded(path: Path) -> str:
+    if path.stat().st_size > _MAX_LOCK_BYTES:
+        raise ResolverFailedError(
+            f"the Python resolver's answer is larger than {_MAX_LOCK_BYTES} bytes.", fix="Declare less."
+        )
+    return path.read_text(encoding="utf-8", errors="strict")
+
+
+def _source_only(names: tuple[str, ...], platform: Platform) -> SourceOnlyError:
+    packages = tuple(name.split(" ")[0] for name in names)
+    return SourceOnlyError(
+        f"no wheel for {platform} exists of {', '.join(names)}; building from source would run the package's"
+        " code before it was judged.",
+        packages=packages,
+        fix="Name a version that has a wheel, another package, or an index that provides a built wheel.",
+    )
+
+
+def _unavailable(reason: str) -> IndexUnavailableError:
+    return IndexUnavailableError(
+        f"the package index is not available: {reason}.",
+        fix="It is asked again later; if this stays, check the index's address and credentials.",
+    )
+
+
+def _broken(outcome: Outcome) -> ResolverFailedError:
+    if speaks_of_memory(outcome.stderr):
+        return ResolverFailedError(
+            "the Python resolver ran out of the memory that it may use.",
+            fix="Narrow the ranges, or let the operator's administrator raise the resolver's memory limit.",
+        )
+    how = f"was ended by signal {-outcome.code}" if outcome.code < 0 else f"failed ({outcome.code})"
+    return ResolverFailedError(f"the Python resolver {how}: {condense(outcome.stderr) or 'it said nothing'}")
