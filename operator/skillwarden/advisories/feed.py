@@ -26,7 +26,7 @@ class AdvisoryFeed:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.problem = ""
+        self.problem: AdvisoryError | None = None
         self._lock = threading.Lock()
         self._seen: tuple[object, ...] | None = None
         self._index: AdvisoryIndex | None = None
@@ -46,10 +46,10 @@ class AdvisoryFeed:
     def _open(self) -> None:
         try:
             self._index = AdvisoryIndex.open(self.path)
-            self.problem = ""
+            self.problem = None
         except AdvisoryError as error:
             self._index = None
-            self.problem = str(error)
+            self.problem = error
 
     @property
     def revision(self) -> str:

@@ -1,0 +1,51 @@
+"""The scanners of the product, wired to one source of advisories."""
+
+from __future__ import annotations
+
+from skillwarden.advisories.errors import CorruptIndexError
+from skillwarden.advisories.feed import AdvisoryFeed
+from skillwarden.advisories.index import AdvisoryIndex
+
+from .age import AgeScanner
+from .osv import OsvScanner
+from .pip_audit import PipAuditScanner
+from .protocol import IndexSource, Scanner
+from .typosquat import TyposquatScanner
+
+
+def default_scanners(
+    advisories: AdvisoryFeed | AdvisoryIndex | None, *, allowed_names: frozenset[str] = frozenset()
+) -> tuple[Scanner, ...]:
+    """Return one of each scanner.
+
+    Parameters
+    ----------
+    advisories
+        A feed (each scan takes its newest index), one index, or ``None``: the scanners that need
+        advisories then end in an error.
+    allowed_names
+        Normalised names that are never taken for typosquats.
+    """
+    source = _source(advisories)
+    return (
+        OsvScanner(source),
+        PipAuditScanner(source),
+        TyposquatScanner(allowed=allowed_names),
+        AgeScanner(),
+    )
+
+
+def _source(advisories: AdvisoryFeed | AdvisoryIndex | None) -> IndexSource:
+    match advisories:
+        case AdvisoryFeed():
+            return lambda: _newest(advisories)
+        case _:
+            return lambda: advisories
+
+
+def _newest(feed: AdvisoryFeed) -> AdvisoryIndex | None:
+    """Return the newest index; one that is there but cannot be read is told apart from none."""
+    index = feed.current()
+    if index is None and isinstance(feed.problem, CorruptIndexError):
+        raise feed.problem
+    return index

@@ -1,0 +1,56 @@
+"""What a scanner is, and the three ways to make its report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from skillwarden.advisories.index import AdvisoryIndex
+from skillwarden.domain.finding import Finding, ScannerName, ScannerReport, ScanState
+from skillwarden.domain.lock import Lock
+from skillwarden.domain.package import PackageId
+
+#: Where a scanner takes the advisories from at the start of a scan; ``None``: there are none.
+IndexSource = Callable[[], AdvisoryIndex | None]
+
+NO_ADVISORIES = "no advisories have been synced; run skillwarden advisories sync"
+
+
+class Scanner(Protocol):
+    """Looks at every package of a lock. It reads the lock, and downloads nothing."""
+
+    @property
+    def name(self) -> ScannerName:
+        """Who it is, in reports."""
+        ...
+
+    async def scan(self, lock: Lock) -> ScannerReport:
+        """Return how it ended; what it raises, the runner reports as an error."""
+        ...
+
+
+def packages_of(lock: Lock) -> frozenset[PackageId]:
+    """Return the packages that a scanner of this lock owes an answer for."""
+    return frozenset(package.id for package in lock.packages)
+
+
+def answered(
+    scanner: ScannerName, *, audited: Iterable[PackageId], findings: Iterable[Finding]
+) -> ScannerReport:
+    """Return the report of a scanner that came to its end: findings where there are some, else a pass."""
+    ordered = tuple(sorted(findings))
+    state = ScanState.FINDINGS if ordered else ScanState.PASS
+    return ScannerReport(scanner=scanner, state=state, audited=frozenset(audited), findings=ordered)
+
+
+def failed(
+    scanner: ScannerName, error: str, *, audited: Iterable[PackageId] = (), retryable: bool
+) -> ScannerReport:
+    """Return the report of a scanner that cannot answer."""
+    return ScannerReport(
+        scanner=scanner,
+        state=ScanState.ERROR,
+        audited=frozenset(audited),
+        error=" ".join(error.split()),
+        retryable=retryable,
+    )
