@@ -94,6 +94,8 @@ def test_a_plain_requirement_is_taken_in_canonical_form(text: str, requirement: 
         ("numpy # comment", RefusalCode.SYNTAX),
         ("numpy=1.0", RefusalCode.SYNTAX),
         ("numpy pandas", RefusalCode.SYNTAX),
+        ("numpy_", RefusalCode.SYNTAX),
+        ("numpy[extra_]", RefusalCode.SYNTAX),
         ("numpy===junk", RefusalCode.SYNTAX),
         ("numpy>2,<1", RefusalCode.EMPTY_RANGE),
         ("numpy==1,==2", RefusalCode.EMPTY_RANGE),

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement
 from packaging.requirements import Requirement as Pep508
+from packaging.utils import canonicalize_name, is_normalized_name
 from packaging.version import InvalidVersion, Version
 
 from ..domain.errors import Refusal, RefusalCode
@@ -188,6 +189,14 @@ def _from_parsed(parsed: Pep508) -> DeclaredPackage | _Fault:
         return _address(parsed.url)
     if parsed.marker is not None:
         return _MARKER
+    # packaging's parser lets a trailing '_' pass, which no index and no other tool takes.
+    for name in (parsed.name, *sorted(parsed.extras)):
+        if not is_normalized_name(canonicalize_name(name)):
+            return _Fault(
+                RefusalCode.SYNTAX,
+                f"holds {printable(name)!r}, which is not a name: it must end in a letter or a digit.",
+                _EXAMPLE,
+            )
     for part in parsed.specifier:
         if part.operator == "===" and not _is_version(part.version):
             return _Fault(
