@@ -51,9 +51,11 @@ class Node:
         What it may run and its limits.
     api
         The server.
+    logs
+        Made before the server and handed to it, where the server must exist before the node.
     """
 
-    def __init__(self, config: NodeConfig, api: ApiConnection) -> None:
+    def __init__(self, config: NodeConfig, api: ApiConnection, *, logs: NodeLogs | None = None) -> None:
         self._config = config
         self._client = KubeClient(api)
         self._lock: int | None = None
@@ -72,15 +74,12 @@ class Node:
         )
         self._reflectors: list[asyncio.Task[None]] = []
         self.simulated = ""
+        self.logs = logs if logs is not None else NodeLogs()
+        self.logs.attach(self)
 
     @property
     def name(self) -> str:
         return self._config.name
-
-    @property
-    def logs(self) -> NodeLogs:
-        """The API server's source of container logs."""
-        return NodeLogs(self)
 
     async def start(self) -> None:
         """Probe the machine, clear what a killed predecessor left, register, and begin.
@@ -303,7 +302,11 @@ class Node:
 class NodeLogs:
     """The protocol by which an API server reads container logs."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self) -> None:
+        self._node: Node | None = None
+
+    def attach(self, node: Node) -> None:
+        """Read from this node."""
         self._node = node
 
     async def open(
@@ -326,6 +329,8 @@ class NodeLogs:
         LogsUnavailable
             At the first byte: there is no such log, or not yet.
         """
+        if self._node is None:
+            raise LogsUnavailable("the node has not been started yet")
         worker = self._node.worker_of(namespace, pod)
         try:
             log = worker.log(container, previous=previous)
