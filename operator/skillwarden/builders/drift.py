@@ -190,7 +190,7 @@ def _pod_extras(wanted: Mapping[str, Any], observed: Mapping[str, Any]) -> list[
 
 
 def _added_by_runtime_class(wanted: Mapping[str, Any], entry: str) -> bool:
-    """Whether a RuntimeClass may have added it: its scheduling narrows the nodes, its overhead is accounting."""
+    """Whether a RuntimeClass may have added it: scheduling that narrows the nodes, overhead that accounts."""
     if "runtimeClassName" not in wanted:
         return False
     selected = entry.removeprefix("spec.nodeSelector.")

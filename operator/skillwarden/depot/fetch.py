@@ -8,15 +8,17 @@ at every hop, the size is bounded, and nothing lands whose hash is not the lock'
 from __future__ import annotations
 
 import asyncio
+import base64
 import functools
 import netrc
+import os
 from collections.abc import Awaitable, Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import aiohttp
-from aiohttp import BasicAuth
 from yarl import URL
 
 from ..domain.errors import IntegrityError, InvalidInputError, SkillwardenError, UnavailableError
@@ -178,7 +180,7 @@ class Fetcher:
             raise RuntimeError("the fetcher is used outside of its context")
         url = _start(artefact, hosts)
         for _ in range(MAX_REDIRECTS + 1):
-            async with self._session.get(url, allow_redirects=False, auth=self._auth(url)) as response:
+            async with self._session.get(url, allow_redirects=False, headers=self._auth(url)) as response:
                 if response.status in _REDIRECTS:
                     url = _redirect(artefact, response, hosts)
                     continue
@@ -215,12 +217,13 @@ class Fetcher:
                 fix="Find out who changed it; then make the lock anew with: skillwarden refresh.",
             ) from error
 
-    def _auth(self, url: URL) -> BasicAuth | None:
+    def _auth(self, url: URL) -> dict[str, str]:
         """Credentials of the index's own URL, for its own origin only; netrc is aiohttp's part."""
         index = URL(self._settings.index_url)
         if index.user is None or not index.host or index.origin() != url.origin():
-            return None
-        return BasicAuth(index.user, index.password or "")
+            return {}
+        pair = f"{index.user}:{index.password or ''}".encode()
+        return {"Authorization": "Basic " + base64.b64encode(pair).decode("ascii")}
 
 
 async def _outcome(fetch: Awaitable[None]) -> SkillwardenError | None:
@@ -270,7 +273,7 @@ def _redirect(artefact: Artefact, response: aiohttp.ClientResponse, hosts: froze
         raise FetchRefusedError(f"{artefact.filename}: a redirect that cannot be read.") from error
     if response.url.scheme == "https" and target.scheme != "https":
         raise FetchRefusedError(f"{artefact.filename}: a redirect from https to {target.scheme!r}.")
-    return _check_url(artefact, target.with_user(None), hosts)
+    return _check_url(artefact, target, hosts).with_user(None)
 
 
 def _check_status(artefact: Artefact, response: aiohttp.ClientResponse) -> None:
@@ -314,9 +317,9 @@ def check_netrc() -> None:
     InvalidInputError
         Where it does not parse.
     """
+    path = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
     try:
-        netrc.netrc()
-    except FileNotFoundError:
-        return
-    except (netrc.NetrcParseError, OSError) as error:
-        raise InvalidInputError(f"the netrc file cannot be used: {error}.") from error
+        if path.exists():
+            netrc.netrc(path)
+    except (netrc.NetrcParseError, OSError, ValueError) as error:
+        raise InvalidInputError(f"the netrc file {path} cannot be used: {error}.") from error

@@ -23,7 +23,7 @@ from .tokens import Grant
 
 STORE: web.AppKey[DepotStore] = web.AppKey("store")
 #: Where the authentication leaves what the request's token opens.
-GRANT = "skillwarden.grant"
+GRANT = web.RequestKey("grant", Grant)
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 HTML_TYPE = "application/vnd.pypi.simple.v1+html"
 
@@ -111,8 +111,7 @@ def _size(file: BinaryIO) -> int:
 
 
 def _grant(request: web.Request) -> Grant:
-    grant: Grant = request[GRANT]
-    return grant
+    return request[GRANT]
 
 
 async def _granted_lock(request: web.Request) -> Lock:
