@@ -88,7 +88,8 @@ def install(lock: Lock, *, settings: PrepareSettings, target: Path, scratch: Pat
     InstallError
         Where pip fails for another reason.
     """
-    target.mkdir(mode=0o755)
+    target.mkdir()
+    target.chmod(0o755)
     if lock.packages:
         parts = urlsplit(settings.depot_url)
         index = parts._replace(netloc=f"sandbox:{settings.token}@{parts.netloc}").geturl()
@@ -160,8 +161,9 @@ def _diagnose(output: str, *, status: int) -> SkillwardenError:
         return IntegrityError(
             "the depot served an artefact whose hash is not the lock's; nothing was installed."
         )
-    signs = ("Max retries exceeded", "Connection", "HTTP error", "timed out", "No matching distribution")
-    if any(sign in output for sign in signs):
+    signs = ("Max retries exceeded", "connection", "HTTP error", "timed out", "401 Error")
+    told = [line for line in output.splitlines() if line.lstrip().startswith(("ERROR", "WARNING"))]
+    if any(sign in line for sign in signs for line in told):
         return UnavailableError(f"the depot did not serve all artefacts of the lock: {last}")
     if status < 0:
         return InstallError(f"pip was ended by signal {-status}; the sandbox's memory may be too small.")

@@ -37,6 +37,7 @@ _MAX_MESSAGE_BYTES = 4096
 
 def main() -> int:
     """Prepare as the environment says; return the exit code."""
+    os.umask(0o022)  # for pip: the skill's container reads what it writes
     try:
         settings = PrepareSettings.from_env(os.environ)
     except InvalidInputError as error:
@@ -151,12 +152,19 @@ def fetch_input(reader: DepotReader, digest: str) -> bytes:
 
 def write_files(root: Path, files: Iterable[SourceFile]) -> None:
     """Write files below a folder that must not exist yet; every path was checked by ``content.unpack``."""
-    root.mkdir(mode=0o755)
+    make_folder(root)
     for file in files:
         path = root / file.path
         for parent in reversed(path.relative_to(root).parents[:-1]):
-            (root / parent).mkdir(mode=0o755, exist_ok=True)
+            if not (root / parent).is_dir():
+                make_folder(root / parent)
         write_file(path, file.content)
+
+
+def make_folder(path: Path) -> None:
+    """Make a new folder that everybody may read, whatever the umask."""
+    path.mkdir()
+    path.chmod(0o755)
 
 
 def write_file(path: Path, data: bytes) -> None:
