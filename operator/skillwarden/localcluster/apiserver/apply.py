@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,10 @@ from skillwarden.localcluster.apiserver.errors import ApiError, Cause, Obj
 from skillwarden.localcluster.apiserver.fieldsets import Path, PathSet
 from skillwarden.localcluster.apiserver.formats import now_text
 from skillwarden.localcluster.apiserver.schema import Schema
+
+#: kubectl's manager in server-side apply, and the annotation of its client-side apply.
+CLIENT = "kubectl"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 # The server's own fields have no manager.
 _UNOWNED_META = (
@@ -156,15 +161,19 @@ def _all_prefixes(paths: Iterable[Path]) -> set[Path]:
     return {path[:depth] for path in paths for depth in range(1, len(path) + 1)}
 
 
+def _reading_order(path: Path) -> list[tuple[bool, str]]:
+    """Order paths as sets are read: at each level first what ends there."""
+    return [(depth < len(path), element) for depth, element in enumerate(path, start=1)]
+
+
 def _conflict(clashes: list[tuple[Entry, Path]]) -> ApiError:
     causes, texts = [], []
-    for entry, path in sorted(clashes, key=lambda item: (item[0].manager, item[1])):
+    for entry, path in sorted(clashes, key=lambda item: (item[0].manager, _reading_order(item[1]))):
         who = f'"{entry.manager}"'
         if entry.subresource:
             who += f' with subresource "{entry.subresource}"'
-        who += f" using {entry.api_version}"
-        if entry.operation == "Update" and entry.time:
-            who += f" at {entry.time}"
+        if entry.operation == "Update":
+            who += f" using {entry.api_version} at {entry.time}"
         causes.append(Cause("FieldManagerConflict", f"conflict with {who}", fieldsets.show(path)))
         texts.append((who, fieldsets.show(path)))
     count = len(texts)
@@ -178,6 +187,29 @@ def _conflict(clashes: list[tuple[Entry, Path]]) -> ApiError:
         )
     message = f"Apply failed with {count} conflict{'s' if count > 1 else ''}: {text}"
     return ApiError(409, "Conflict", message, details={"causes": [cause.as_dict() for cause in causes]})
+
+
+def _left_by_client_side_apply(live: Obj, schema: Schema) -> PathSet:
+    """Give the fields that ``kubectl apply`` set and nobody changed: kubectl may take these over."""
+    try:
+        applied = json.loads(live["metadata"]["annotations"][LAST_APPLIED])
+    except (KeyError, TypeError, ValueError):
+        return frozenset()
+    if not isinstance(applied, dict):
+        return frozenset()
+    found = fieldsets.compare(applied, live, schema)
+    return fieldsets.field_set(applied, schema) - found.modified - found.removed
+
+
+def _noting(merged: Obj, live: Obj, manifest: Obj, writer: Writer) -> Obj:
+    """Keep the annotation of client-side apply current, so that kubectl can go back to it."""
+    annotations = live["metadata"].get("annotations") or {}
+    if writer.manager != CLIENT or writer.subresource or LAST_APPLIED not in annotations:
+        return merged
+    text = json.dumps(manifest, separators=(",", ":"), sort_keys=True) + "\n"
+    meta = merged["metadata"]
+    noted = {**(meta.get("annotations") or {}), LAST_APPLIED: text}
+    return {**merged, "metadata": {**meta, "annotations": noted}}
 
 
 def apply_manifest(
@@ -216,9 +248,13 @@ def apply_manifest(
     found = fieldsets.compare(_bare(live), _bare(merged), schema)
     written = _ownable(found.added | found.modified, writer.subresource, status_apart=status_apart)
     clashes = [(entry, path) for entry in others for path in entry.fields & written]
+    if writer.manager == CLIENT and clashes:
+        left = _left_by_client_side_apply(live, schema)
+        clashes = [(entry, path) for entry, path in clashes if path not in left]
     if clashes and not force:
         raise _conflict(clashes)
     taken = written | frozenset(found.removed)
+    merged = _noting(merged, live, manifest, writer)
     others = [replace(entry, fields=entry.fields - taken) for entry in others]
     if mine and mine.fields == wanted and mine.api_version == writer.api_version:
         return _write_entries(merged, [*others, mine])

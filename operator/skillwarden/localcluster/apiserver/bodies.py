@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from skillwarden.localcluster.apiserver import protobuf
 from skillwarden.localcluster.apiserver.errors import Cause, Obj, bad_request, invalid, unsupported_media_type
 from skillwarden.localcluster.apiserver.objects import DeleteOptions, WriteOptions
 
@@ -87,7 +88,9 @@ def decode(raw: bytes, *, yaml_allowed: bool) -> tuple[Any, tuple[str, ...]]:
 
 
 def write_body(raw: bytes, content_type: str) -> tuple[Any, tuple[str, ...]]:
-    """Read the body of a POST or PUT; 415 for anything but JSON and YAML."""
+    """Read the body of a POST or PUT: JSON, YAML, and the protobuf of a few kinds; 415 for anything else."""
+    if content_type == protobuf.MEDIA_TYPE:
+        return protobuf.decode(raw), ()
     if content_type not in {JSON, YAML, "application/octet-stream", ""}:
         raise unsupported_media_type([JSON, YAML])
     return decode(raw, yaml_allowed=content_type == YAML)
@@ -122,6 +125,10 @@ def write_options(
     if apply and not manager:
         text = "Required value: is required for apply patch"
         causes = [Cause("FieldValueRequired", text, "fieldManager")]
+        raise invalid("PatchOptions", "meta.k8s.io", "", causes)
+    if not apply and "force" in query:
+        text = "Forbidden: may not be specified for non-apply patch"
+        causes = [Cause("FieldValueForbidden", text, "force")]
         raise invalid("PatchOptions", "meta.k8s.io", "", causes)
     return WriteOptions(
         manager=manager or user_agent.partition("/")[0][:128] or "unknown",

@@ -87,11 +87,6 @@ def not_found(plural: str, group: str, name: str) -> ApiError:
     return ApiError(404, "NotFound", message, details=_details(plural, group, name))
 
 
-def no_such_path() -> ApiError:
-    """404 for a path that serves nothing."""
-    return ApiError(404, "NotFound", "the server could not find the requested resource")
-
-
 def already_exists(plural: str, group: str, name: str) -> ApiError:
     """409 for a create under a name that is taken."""
     message = f'{qualified(plural, group)} "{name}" already exists'

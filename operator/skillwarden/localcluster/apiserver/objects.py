@@ -13,7 +13,15 @@ from skillwarden.localcluster.apiserver import admission, crds, errors, pods, sc
 from skillwarden.localcluster.apiserver.apply import Writer, apply_manifest, record_update
 from skillwarden.localcluster.apiserver.errors import ApiError, Cause, Obj
 from skillwarden.localcluster.apiserver.formats import now_text
-from skillwarden.localcluster.apiserver.resources import CRDS, NAMESPACES, PODS, Registry, Resource
+from skillwarden.localcluster.apiserver.resources import (
+    CRDS,
+    LEASES,
+    NAMESPACES,
+    PODS,
+    RUNTIME_CLASSES,
+    Registry,
+    Resource,
+)
 from skillwarden.localcluster.apiserver.rules import check_metadata, rules_of
 from skillwarden.localcluster.apiserver.store import Store, clone
 
@@ -21,6 +29,8 @@ FOREGROUND = "foregroundDeletion"
 _SET_BY_SERVER = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
 _NAME_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _GENERATED_BASE = 58
+# Whole updates of these, and of custom resources, must say which version they are based on.
+_VERSIONED = frozenset({CRDS, LEASES, RUNTIME_CLASSES})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +106,22 @@ class Objects:
             )
         self._fit_namespace(resource, new["metadata"], namespace)
         old = self.get(resource, namespace, name)
+        meta, before = new["metadata"], old["metadata"]
+        if meta.get("uid") and meta["uid"] != before["uid"]:
+            why = (
+                f"Precondition failed: UID in precondition: {meta['uid']}, "
+                f"UID in object meta: {before['uid']}"
+            )
+            raise errors.conflict(resource.plural, resource.group, name, why)
+        if not meta.get("resourceVersion") and (resource.custom or resource.storage in _VERSIONED):
+            causes = [
+                Cause(
+                    "FieldValueInvalid",
+                    "Invalid value: 0: must be specified for an update",
+                    "metadata.resourceVersion",
+                )
+            ]
+            raise errors.invalid(resource.plural, resource.group, name, causes)
         return self._update(resource, old, new, options=options, sub=sub)
 
     def patch(
@@ -114,9 +140,12 @@ class Objects:
         if not isinstance(changed, dict) or not isinstance(changed.get("metadata"), dict):
             raise errors.bad_request("the patch leaves no object")
         new = self._decode(resource, changed, options, patched=True)
-        if new["metadata"].get("name") != name:
-            causes = [Cause("FieldValueInvalid", "Invalid value: field is immutable", "metadata.name")]
-            raise errors.invalid(resource.kind, resource.group, name, causes)
+        given = new["metadata"].get("name")
+        if given != name:
+            raise errors.bad_request(
+                f"the name of the object ({given}) does not match the name on the URL ({name})"
+            )
+        self._same_uid(resource, old, new, sub)
         return self._update(resource, old, new, options=options, sub=sub)
 
     def apply(
@@ -139,7 +168,10 @@ class Objects:
             if sub:
                 raise errors.not_found(resource.plural, resource.group, name)
             if wanted["metadata"].get("uid"):
-                why = "uid mismatch: the provided object specified a uid, and no existing object was found"
+                uid = wanted["metadata"]["uid"]
+                why = (
+                    f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                )
                 raise errors.conflict(resource.plural, resource.group, name, why)
             shell = {name: wanted[name] for name in ("apiVersion", "kind")}
             meta = wanted["metadata"]
@@ -151,7 +183,17 @@ class Objects:
             key: wanted["metadata"][key] for key in ("uid", "resourceVersion") if key in wanted["metadata"]
         }
         new = {**new, "metadata": {**new["metadata"], **meta}}
+        self._same_uid(resource, old, new, sub)
         return self._update(resource, old, new, options=options, sub=sub, recorded=True), False
+
+    def _same_uid(self, resource: Resource, old: Obj, new: Obj, sub: str) -> None:
+        """Refuse a patch meant for another object of the name; on a subresource real servers do not look."""
+        uid = new["metadata"].get("uid")
+        if uid and uid != old["metadata"]["uid"] and not sub:
+            causes = [
+                Cause("FieldValueInvalid", f'Invalid value: "{uid}": field is immutable', "metadata.uid")
+            ]
+            raise errors.invalid(resource.kind, resource.group, old["metadata"]["name"], causes)
 
     def _merged(
         self, resource: Resource, live: Obj, wanted: Obj, writer: Writer, options: WriteOptions
@@ -174,7 +216,7 @@ class Objects:
             where = f"{namespace}/{name}" if namespace else f"/{name}"
             text = "\n".join(f".{path}: field not declared in schema" for path in unknown)
             message = (
-                f"failed to create typed patch object ({where}; {resource.api_version}, "
+                f"failed to create typed patch object ({where}; {resource.group}/{resource.version}, "
                 f"Kind={resource.kind}): {text}"
             )
             raise ApiError(500, "", message)
@@ -210,7 +252,7 @@ class Objects:
         typed = self._typed(resource, body)
         unknown: list[str] = []
         obj: Obj = schema.prune(typed, resource.schema, "", unknown)
-        wrong = [*options.duplicates, *(f'unknown field "{path}"' for path in unknown)]
+        wrong = [*options.duplicates, *(f'unknown field "{path}"' for path in sorted(unknown))]
         if wrong and options.validation == "Strict":
             text = _strict(wrong)
             if patched:
@@ -256,14 +298,14 @@ class Objects:
             text = "Required value: name or generateName is required"
             causes = [Cause("FieldValueRequired", text, "metadata.name")]
             raise errors.invalid(resource.kind, resource.group, "", causes)
-        if self._store.get(resource.storage, namespace, meta["name"]) is not None:
-            raise errors.already_exists(resource.plural, resource.group, meta["name"])
         meta["uid"] = str(uuid.uuid4())
         meta["creationTimestamp"] = now_text()
         if resource.generation:
             meta["generation"] = 1
         obj = self._complete(resource, obj, None)
         admission.admit(self._store, resource, obj)
+        if self._store.get(resource.storage, namespace, meta["name"]) is not None:
+            raise errors.already_exists(resource.plural, resource.group, meta["name"])
         if not recorded:
             writer = Writer(options.manager, resource.api_version)
             obj = record_update(None, obj, resource.schema, writer, status_apart=False)
@@ -275,7 +317,12 @@ class Objects:
             raise errors.not_found("namespaces", "", namespace)
         if "deletionTimestamp" in found["metadata"]:
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
-            raise errors.forbidden(resource.plural, resource.group, meta.get("name", ""), why)
+            refusal = errors.forbidden(resource.plural, resource.group, meta.get("name", ""), why)
+            cause = Cause(
+                "NamespaceTerminating", f"namespace {namespace} is being terminated", "metadata.namespace"
+            )
+            refusal.details["causes"] = [cause.as_dict()]
+            raise refusal
 
     def _complete(self, resource: Resource, obj: Obj, old: Obj | None) -> Obj:
         """Fill in defaults and derived fields, and check the whole."""
@@ -283,8 +330,13 @@ class Objects:
         meta = obj["metadata"]
         schema.apply_defaults(obj, resource.schema)
         causes = schema.validate(obj, resource.schema)
-        unreadable = [cause for cause in causes if cause.reason == "FieldValueTypeInvalid"]
-        if unreadable and not resource.custom:
+        unreadable = [
+            cause
+            for cause in causes
+            if cause.reason == "FieldValueTypeInvalid"
+            and not (resource.custom and not cause.field.startswith("metadata."))
+        ]
+        if unreadable:
             raise errors.bad_request(
                 f'{resource.kind} in version "{resource.version}" cannot be handled as a '
                 f"{resource.kind}: {unreadable[0].message}"
@@ -313,10 +365,6 @@ class Objects:
         version = meta.get("resourceVersion")
         if version and version != before["resourceVersion"]:
             raise errors.conflict(resource.plural, resource.group, before["name"], errors.STALE)
-        uid = meta.get("uid")
-        if uid and uid != before["uid"] and not sub:
-            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}"
-            raise errors.conflict(resource.plural, resource.group, before["name"], why)
         new = clone(_isolated(resource, old, new, sub))
         meta = new["metadata"]
         for name in (*_SET_BY_SERVER, "name", "namespace", "resourceVersion"):
@@ -377,11 +425,13 @@ class Objects:
         return self._mark(resource, old, finalizers, grace), False
 
     def _mark(self, resource: Resource, old: Obj, finalizers: list[str], grace: int) -> Obj:
-        new = {**old, "metadata": {**old["metadata"], "deletionGracePeriodSeconds": grace}}
+        new = {**old, "metadata": dict(old["metadata"])}
         meta = new["metadata"]
+        if resource.storage != NAMESPACES:
+            meta["deletionGracePeriodSeconds"] = grace
         if finalizers:
             meta["finalizers"] = finalizers
-        if "deletionTimestamp" not in meta or meta["deletionGracePeriodSeconds"] != old["metadata"].get(
+        if "deletionTimestamp" not in meta or meta.get("deletionGracePeriodSeconds") != old["metadata"].get(
             "deletionGracePeriodSeconds"
         ):
             end = datetime.now(UTC) + timedelta(seconds=grace)
@@ -424,8 +474,10 @@ def _isolated(resource: Resource, old: Obj, new: Obj, sub: str) -> Obj:
     """Keep the half of the object that this path does not write."""
     if sub == "status":
         meta = dict(old["metadata"])
-        if "managedFields" in new["metadata"]:
-            meta["managedFields"] = new["metadata"]["managedFields"]
+        # Of built-in kinds, the status path writes labels and annotations too.
+        for name in ("managedFields",) if resource.custom else ("managedFields", "labels", "annotations"):
+            if name in new["metadata"]:
+                meta[name] = new["metadata"][name]
         kept = {**old, "metadata": meta}
         kept.pop("status", None)
         return {**kept, "status": new["status"]} if "status" in new else kept

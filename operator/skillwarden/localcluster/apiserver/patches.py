@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from skillwarden.localcluster.apiserver.builtin_schemas import MERGE_KEY, MERGE_STRATEGY
-from skillwarden.localcluster.apiserver.errors import ApiError, Cause, bad_request, invalid
+from skillwarden.localcluster.apiserver.errors import ApiError, bad_request
 from skillwarden.localcluster.apiserver.schema import Schema, child_schema
 from skillwarden.localcluster.apiserver.store import clone
 
@@ -29,9 +29,8 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 
 def _refuse(why: str) -> ApiError:
-    return invalid(
-        "", "", "", [Cause("FieldValueInvalid", f"the server rejected our request: {why}", "patch")]
-    )
+    text = "the server rejected our request due to an error in our request"
+    return ApiError(422, "Invalid", f"{text}: {why}")
 
 
 def _pointer(text: Any) -> list[str]:
@@ -140,7 +139,7 @@ def _operate(document: Any, operation: dict[str, Any]) -> Any:
                 raise _refuse(f"the test of {operation['path']} failed")
             return document
         case _:
-            raise bad_request(f"unknown operation {action!r}")
+            raise _refuse(f"unknown operation {action!r}")
 
 
 def strategic_merge(target: Any, patch: Any, schema: Schema) -> Any:

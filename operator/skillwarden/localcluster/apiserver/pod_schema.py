@@ -266,7 +266,7 @@ POD_SPEC = struct(
 _STATUSES = listing(OPEN)
 POD_STATUS = struct(
     {
-        "phase": one_of("Pending", "Running", "Succeeded", "Failed", "Unknown"),
+        "phase": TEXT,
         "conditions": CONDITIONS,
         "message": TEXT,
         "reason": TEXT,

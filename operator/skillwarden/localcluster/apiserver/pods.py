@@ -16,6 +16,7 @@ from skillwarden.localcluster.apiserver.pod_schema import VOLUME_SOURCES
 from skillwarden.localcluster.apiserver.store import clone
 
 ENDED = frozenset({"Succeeded", "Failed"})
+_RESOURCES = frozenset({"cpu", "memory", "ephemeral-storage", "storage"})
 _EXTENDABLE = ("activeDeadlineSeconds", "terminationGracePeriodSeconds", "tolerations")
 
 
@@ -93,7 +94,16 @@ def normalise(pod: Obj) -> None:
 def prepare_create(pod: Obj) -> None:
     """Give a new Pod its defaults and its first status."""
     normalise(pod)
-    pod["status"] = {"phase": "Pending", "qosClass": qos_class(pod["spec"])}
+    spec = pod["spec"]
+    # What admission adds on every real cluster; whoever compares specs has to bear it.
+    spec.setdefault("priority", 0)
+    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    tolerated = {item.get("key") for item in spec.get("tolerations") or ()}
+    for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
+        if key not in tolerated:
+            added = {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+            spec["tolerations"] = [*(spec.get("tolerations") or ()), added]
+    pod["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
 
 
 def prepare_update(pod: Obj, old: Obj) -> None:
@@ -129,13 +139,21 @@ def validate(pod: Obj, old: Obj | None) -> list[Cause]:
     for path, container in containers(spec):
         causes += _container(path, container, volumes, names)
     causes += _volumes(spec)
-    if spec["dnsPolicy"] == "None" and not (spec.get("dnsConfig") or {}).get("nameservers"):
+    if spec["dnsPolicy"] == "None" and spec.get("dnsConfig") is None:
+        text = "Required value: must provide `dnsConfig` when `dnsPolicy` is None"
+        causes.append(Cause("FieldValueRequired", text, "spec.dnsConfig"))
+    elif spec["dnsPolicy"] == "None" and not spec["dnsConfig"].get("nameservers"):
         text = "Required value: must provide at least one DNS nameserver when `dnsPolicy` is None"
         causes.append(Cause("FieldValueRequired", text, "spec.dnsConfig.nameservers"))
     if (spec.get("securityContext") or {}).get("runAsUser", 0) < 0:
         causes.append(
             _invalid("spec.securityContext.runAsUser", "must be between 0 and 2147483647, inclusive")
         )
+    causes += [
+        Cause("FieldValueForbidden", "Forbidden: when `hostUsers` is false", f"spec.{field}")
+        for field in ("hostNetwork", "hostPID", "hostIPC")
+        if spec.get("hostUsers") is False and spec.get(field)
+    ]
     causes += [
         _invalid("spec.nodeSelector", wrong)
         for key in spec.get("nodeSelector") or ()
@@ -162,6 +180,14 @@ def _container(path: str, container: Obj, volumes: set[str], names: set[str]) ->
         if mount.get("name") not in volumes:
             where = f"{path}.volumeMounts[{index}].name"
             yield Cause("FieldValueNotFound", f'Not found: "{mount.get("name")}"', where)
+    for index, variable in enumerate(container.get("env") or ()):
+        name = variable["name"]
+        if not name or "=" in name or not name.isascii() or not name.isprintable():
+            why = (
+                "a valid environment variable name must consist only of printable ASCII characters "
+                "other than '='"
+            )
+            yield _invalid(f"{path}.env[{index}].name", why, name)
     yield from _resources(path, container.get("resources") or {})
     security = container.get("securityContext") or {}
     adds = (security.get("capabilities") or {}).get("add") or ()
@@ -179,7 +205,7 @@ def _resources(path: str, resources: Obj) -> Iterator[Cause]:
     for field in ("limits", "requests"):
         for name, text in (resources.get(field) or {}).items():
             where = f"{path}.resources.{field}[{name}]"
-            if qualified_name_error(name):
+            if "/" not in name and name not in _RESOURCES and not name.startswith("hugepages-"):
                 yield _invalid(where, "must be a standard resource type or fully qualified", name)
             try:
                 amounts[field, name] = parse_quantity(text)

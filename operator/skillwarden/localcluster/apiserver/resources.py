@@ -19,6 +19,7 @@ SERVICE_ACCOUNTS = Collection("", "serviceaccounts")
 QUOTAS = Collection("", "resourcequotas")
 RUNTIME_CLASSES = Collection("node.k8s.io", "runtimeclasses")
 EVENTS = Collection("", "events")
+LEASES = Collection("coordination.k8s.io", "leases")
 NO_RENAMES: Mapping[str, str] = MappingProxyType({})
 PLAIN_FIELDS = frozenset({"metadata.name", "metadata.namespace"})
 

@@ -14,7 +14,7 @@ from skillwarden.localcluster.apiserver.errors import ApiError, Obj
 from skillwarden.localcluster.apiserver.objects import Objects, WriteOptions
 from skillwarden.localcluster.apiserver.pods import LogSource, LogsUnavailable
 from skillwarden.localcluster.apiserver.reading import Pages, Watch, selection
-from skillwarden.localcluster.apiserver.resources import Registry, Resource
+from skillwarden.localcluster.apiserver.resources import BUILTINS, Registry, Resource
 from skillwarden.localcluster.apiserver.selectors import FieldTerm
 from skillwarden.localcluster.apiserver.store import Store
 from skillwarden.localcluster.apiserver.views import Form, View, accept_renamed, dumps, negotiate, shown
@@ -26,6 +26,10 @@ _PATCHES = {
     "application/apply-patch+yaml": "apply",
     "application/apply-patch+json": "apply",
 }
+
+
+class NoSuchPath(Exception):  # noqa: N818 - it says what is the case
+    """Nothing is served there; answered in plain text, from which clients tell it from a missing object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ class Routes:
                 return respond(
                     {"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}
                 )
-        raise errors.no_such_path()
+        raise NoSuchPath
 
     def _openapi(self, rest: list[str]) -> web.Response:
         match rest:
@@ -97,7 +101,7 @@ class Routes:
             case _:
                 body = None
         if body is None:
-            raise errors.no_such_path()
+            raise NoSuchPath
         return respond(body)
 
     async def _api(self, request: web.Request, root: str, rest: list[str]) -> web.StreamResponse:
@@ -107,13 +111,13 @@ class Routes:
         if not core and len(rest) == 1:
             versions = discovery.groups(self._registry).get(rest[0])
             if not versions:
-                raise errors.no_such_path()
+                raise NoSuchPath
             return respond(discovery.group(rest[0], versions))
         group, version, *rest = ["", *rest] if core else rest
         if not rest:
             listed = discovery.resource_list(self._registry, group, version)
             if listed is None:
-                raise errors.no_such_path()
+                raise NoSuchPath
             return respond(listed)
         if (group, version, *rest) == discovery.ACCESS_REVIEWS[:3]:
             return await self._access_review(request)
@@ -143,11 +147,14 @@ class Routes:
             namespace, rest = rest[1], rest[2:]
         resource = self._registry.find(group, version, rest[0])
         if resource is None or len(rest) > 3 or (namespace is not None and not resource.namespaced):
-            raise errors.no_such_path()
+            if any((item.group, item.version) == (group, version) for item in BUILTINS):
+                text = "the server could not find the requested resource"
+                raise ApiError(404, "NotFound", text)
+            raise NoSuchPath
         name = rest[1] if len(rest) > 1 else ""
         sub = rest[2] if len(rest) > 2 else ""
         if resource.namespaced and name and namespace is None:
-            raise errors.no_such_path()
+            raise NoSuchPath
         if not resource.namespaced:
             return Target(resource, None, name, sub)
         return Target(resource, namespace, name, sub)
@@ -302,7 +309,7 @@ class Routes:
         served = {sub.name: sub for sub in discovery.subresources(target.resource)}
         sub = served.get(target.sub)
         if sub is None:
-            raise errors.no_such_path()
+            raise errors.not_found(target.resource.plural, target.resource.group, target.name)
         verb = {"GET": "get", "PUT": "update", "PATCH": "patch", "POST": "create"}.get(request.method)
         if verb not in sub.verbs:
             raise errors.method_not_allowed()

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from skillwarden.localcluster.apiserver.errors import Cause
-from skillwarden.localcluster.apiserver.formats import STRING_FORMATS
+from skillwarden.localcluster.apiserver.formats import QUANTITY_MESSAGE, STRING_FORMATS
 
 Schema = dict[str, Any]
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
@@ -81,12 +81,12 @@ def prune(value: Any, schema: Schema, path: str = "", unknown: list[str] | None 
 
 
 def apply_defaults(value: Any, schema: Schema) -> None:
-    """Fill in what the schema defaults, in place; a null that is not allowed counts as absent."""
+    """Fill in what the schema defaults, in place; a null that is not allowed is dropped first."""
     if isinstance(value, dict):
         for name, below in schema.get("properties", {}).items():
-            if "default" in below and (
-                name not in value or (value[name] is None and not below.get("nullable"))
-            ):
+            if name in value and value[name] is None and not below.get("nullable"):
+                del value[name]
+            if name not in value and "default" in below:
                 value[name] = copy.deepcopy(below["default"])
             if name in value:
                 apply_defaults(value[name], below)
@@ -150,16 +150,14 @@ def _validate(value: Any, schema: Schema, path: str) -> Iterator[Cause]:
             yield _wrong(value, path, schema.get("type", "integer or string"))
         return
     if schema.get(INT_OR_STRING):
-        if type_name(value) not in {"integer", "string"}:
+        if type_name(value) not in _int_or_string(schema):
             yield _wrong(value, path, "integer or string")
             return
     elif (wanted := schema.get("type")) and not _type_fits(value, wanted):
         yield _wrong(value, path, wanted)
+        yield from _enum(value, schema, path)
         return
-    if (allowed := schema.get("enum")) is not None and value not in allowed:
-        listed = ", ".join(json.dumps(item) for item in allowed)
-        text = f"Unsupported value: {json.dumps(value)}: supported values: {listed}"
-        yield Cause("FieldValueNotSupported", text, path)
+    yield from _enum(value, schema, path)
     yield from _combined(value, schema, path)
     match value:
         case dict():
@@ -172,6 +170,19 @@ def _validate(value: Any, schema: Schema, path: str) -> Iterator[Cause]:
             return
         case int() | float():
             yield from _number(value, schema, path)
+
+
+def _int_or_string(schema: Schema) -> tuple[str, ...]:
+    # A quantity may be written as any number: cpu: 0.5
+    return ("integer", "string", "number") if schema.get("format") == "quantity" else ("integer", "string")
+
+
+def _enum(value: Any, schema: Schema, path: str) -> Iterator[Cause]:
+    allowed = schema.get("enum")
+    if allowed is not None and value not in allowed:
+        listed = ", ".join(json.dumps(item) for item in allowed)
+        text = f"Unsupported value: {json.dumps(value)}: supported values: {listed}"
+        yield Cause("FieldValueNotSupported", text, path)
 
 
 def _combined(value: Any, schema: Schema, path: str) -> Iterator[Cause]:
@@ -229,7 +240,7 @@ def _unique(value: list[Any], schema: Schema, path: str) -> Iterator[Cause]:
             return
     seen: set[str] = set()
     for index, item in enumerate(value):
-        text = json.dumps(identity(item), sort_keys=True)
+        text = json.dumps(identity(item), sort_keys=True, separators=(",", ":"))
         if text in seen:
             yield Cause("FieldValueDuplicate", f"Duplicate value: {text}", f"{path}[{index}]")
         seen.add(text)
@@ -249,7 +260,10 @@ def _string(value: str, schema: Schema, path: str) -> Iterator[Cause]:
     if (pattern := schema.get("pattern")) and not _pattern(pattern).search(value):
         yield _bad(value, path, f"should match '{pattern}'")
     check = STRING_FORMATS.get(schema.get("format", ""))
-    if check and not check(value):
+    if check and not check(value) and schema["format"] == "quantity":
+        # A type of its own in the API's Go types, so the body cannot even be read.
+        yield Cause("FieldValueTypeInvalid", QUANTITY_MESSAGE, path)
+    elif check and not check(value):
         yield _bad(value, path, f'must be of type {schema["format"]}: "{value}"')
 
 

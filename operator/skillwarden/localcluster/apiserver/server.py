@@ -18,11 +18,11 @@ import yaml
 from aiohttp import web
 
 from skillwarden.localcluster.apiserver.controllers import Controllers
-from skillwarden.localcluster.apiserver.errors import ApiError, no_such_path, unauthorized
+from skillwarden.localcluster.apiserver.errors import ApiError, unauthorized
 from skillwarden.localcluster.apiserver.objects import Objects, WriteOptions
 from skillwarden.localcluster.apiserver.pods import LogSource
 from skillwarden.localcluster.apiserver.resources import NAMESPACES, Registry
-from skillwarden.localcluster.apiserver.routes import Routes, Settings, failure
+from skillwarden.localcluster.apiserver.routes import NoSuchPath, Routes, Settings, failure
 from skillwarden.localcluster.apiserver.store import Store
 from skillwarden.localcluster.apiserver.tls import TlsFiles
 
@@ -183,11 +183,11 @@ class ApiServer:
             return await self._routes.answer(request)
         except ApiError as error:
             return failure(error)
+        except NoSuchPath:
+            return web.Response(text="404 page not found\n", status=404)
         except web.HTTPRequestEntityTooLarge:
             text = f"the request is larger than {_LARGEST_BODY} bytes"
             return failure(ApiError(413, "RequestEntityTooLarge", text))
-        except web.HTTPException:
-            return failure(no_such_path())
         except ConnectionError:
             raise
         except Exception:

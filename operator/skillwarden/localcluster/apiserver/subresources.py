@@ -118,6 +118,8 @@ def bind(
     ApiError
         409 when it is tied to one, or is being deleted.
     """
+    if _at(body, "metadata.name") != name:
+        raise errors.bad_request("name in URL does not match name in Binding object")
     node = _at(body, "target.name")
     if not isinstance(node, str) or not node:
         raise errors.bad_request("a Binding names its node in target.name")
