@@ -67,7 +67,7 @@ def sync_command(
         typer.Option(
             "--from",
             metavar="URL|DIR",
-            help="A folder of OSV JSON files, a folder with PyPI/all.zip, or the URL below which PyPI/all.zip lies.",
+            help="Folder of OSV JSON files or of PyPI/all.zip, or the URL below which PyPI/all.zip lies.",
         ),
     ],
     into: Into = None,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..api.v1alpha1 import GROUP, VERSION
-from ..builders.metadata import Owner, sandbox_labels
+from ..builders.metadata import ANNOTATION_SPEC, Owner, sandbox_labels
 from ..builders.network_policy import build_default_deny, build_network_policy
 from ..builders.pod import PodRequest, build_pod
 from ..builders.service_account import build_service_account
@@ -15,7 +18,7 @@ from ..domain.world import Surroundings, WantedPod
 from ..kube.kinds import Kind
 from .ports import Body, SandboxSetup
 from .records import RunRecord, SkillRecord
-from .seal import SEAL, SPEC_HASH, seal, spec_hash
+from .seal import SEAL, seal
 from .store import Store
 
 CHILD_KINDS = {
@@ -60,9 +63,9 @@ class Children:
                 return build_default_deny(record.key.namespace)
             case Ensure.NETWORK_POLICY:
                 egress = record.spec.sandbox.egress if record.spec else ()
-                return build_network_policy(owner, skill=record.key, depot=self._setup.depot, egress=egress)
+                return build_network_policy(record.key, owner=owner, depot=self._setup.depot, egress=egress)
             case Ensure.SERVICE_ACCOUNT:
-                return build_service_account(owner, skill=record.key)
+                return build_service_account(record.key, owner=owner)
 
     def service_pods(
         self, record: SkillRecord, assessment: Assessment, platform: Platform
@@ -123,7 +126,7 @@ class Children:
         input_digest: str | None = None,
         timeout: int | None = None,
     ) -> Body:
-        assert assessment.lock is not None and assessment.content_digest is not None  # noqa: S101, PT018
+        assert assessment.lock is not None and assessment.content_digest is not None  # noqa: S101
         lock_digest, content = assessment.lock.digest, assessment.content_digest
         body = build_pod(
             PodRequest(
@@ -145,7 +148,6 @@ class Children:
             )
         )
         annotations = body["metadata"].setdefault("annotations", {})
-        annotations[SPEC_HASH] = spec_hash(body)
         annotations[SEAL] = seal(body, key=self._setup.seal_key)
         return body
 
@@ -162,7 +164,10 @@ class Children:
         meta = wanted["metadata"]
         found = self._store.network_policies.get((meta["namespace"], meta["name"]))
         return (
-            found is not None and found.ours and found.owner_uid == owner_uid and found.spec == wanted["spec"]
+            found is not None
+            and found.ours
+            and found.owner_uid == owner_uid
+            and same_policy(found.spec, wanted["spec"])
         )
 
     def made_account(self, key: SkillKey) -> None:
@@ -189,8 +194,18 @@ class Children:
         )
 
 
+def same_policy(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether two NetworkPolicy specs are equal; the API server leaves empty lists of rules out."""
+
+    def plain(spec: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in spec.items() if value or key == "podSelector"}
+
+    return plain(found) == plain(wanted)
+
+
 def wanted_of(pods: dict[str, Body]) -> tuple[WantedPod, ...]:
     """Return names and hashes of built Pods."""
     return tuple(
-        WantedPod(name, body["metadata"]["annotations"][SPEC_HASH]) for name, body in sorted(pods.items())
+        WantedPod(name, body["metadata"]["annotations"][ANNOTATION_SPEC])
+        for name, body in sorted(pods.items())
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import structlog
 
 from ..builders.drift import same_spec
+from ..builders.network_policy import DEFAULT_DENY_NAME
 from ..domain.assess import Failure
 from ..domain.conditions import SandboxReason
 from ..domain.decide import Ensure, RemovePod
@@ -98,11 +99,21 @@ class Executor:
             raise Conflict(
                 409,
                 "Conflict",
-                f"{meta['namespace']}/{meta['name']} exists and is not this skill's; delete it or rename the skill",
+                f"{meta['namespace']}/{meta['name']} exists and is not this skill's; delete it, or rename the skill",
             )
         if kind is Kind.SERVICE_ACCOUNT and found.get("automountServiceAccountToken") is False:
             return found
         return await self._cluster.apply(kind, wanted)
+
+    async def tidy(self, namespace: str) -> None:
+        """Remove the namespace's deny-all once there is no skill and no Pod in it that it could be for."""
+        store = self._store
+        found = store.network_policies.get((namespace, DEFAULT_DENY_NAME))
+        living = any(record.namespace == namespace for record in store.pods.values())
+        if found is not None and found.ours and not living and not store.skills.grouped(namespace):
+            await self._cluster.delete(
+                Kind.NETWORK_POLICY, name=found.name, namespace=namespace, uid=found.uid
+            )
 
     async def launch(self, body: Body) -> Failure | None:
         """Create a Pod, or adopt the one that is exactly it; return why not.

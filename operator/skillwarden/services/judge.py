@@ -12,6 +12,7 @@ from ..domain.assess import AgentView, Assessment, Evidence, Failure, Job, asses
 from ..domain.conditions import AcceptedReason, ConditionDraft, ConditionType, NetworkReason, Status
 from ..domain.evaluate import required_scanners
 from ..domain.lock import Lock, Platform
+from ..domain.naming import LABEL_COMPONENT
 from ..domain.policy import Maturity
 from ..domain.skill import ConfigMapSource, Sandbox, SkillKey, SkillSpec
 from ..kube.kinds import Kind
@@ -117,7 +118,7 @@ class Judge:
         live: bool,
     ) -> Judged:
         chosen, failures = readable(policies)
-        platform, runtime_failure = self.platform(record.spec)
+        platform, runtime_failure = choose_platform(record.spec, self._setup)
         evidence = Evidence(
             declared=record.declared,
             refusals=record.refusals,
@@ -147,21 +148,6 @@ class Judge:
         if isinstance(resolution, Lock) and resolution.packages:
             scan = await self._stages.scan_result(resolution, self._feed.revision)
         return replace(evidence, resolution=resolution, scan=scan)
-
-    def platform(self, spec: SkillSpec | None) -> tuple[Platform | None, Failure | None]:
-        """Return what artefacts are chosen for, or why there is no such runtime."""
-        if spec is None:
-            return None, None
-        version = spec.version or self._setup.default_version
-        if version in self._setup.runtimes:
-            return self._setup.platform(version), None
-        offered = ", ".join(sorted(self._setup.runtimes, key=lambda text: [int(n) for n in text.split(".")]))
-        failure = Failure(
-            AcceptedReason.UNSUPPORTED_RUNTIME,
-            f"spec.runtime asks for {spec.language.value} {version}, which this operator has no image for.",
-            f"Ask for one of: {offered}; or leave spec.runtime.version out for {self._setup.default_version}.",
-        )
-        return None, failure
 
     async def _source_failure(self, record: SkillRecord) -> Failure | None:
         if record.source_failure or record.spec is None:
@@ -211,6 +197,22 @@ class Judge:
         return False
 
 
+def choose_platform(spec: SkillSpec | None, setup: SandboxSetup) -> tuple[Platform | None, Failure | None]:
+    """Return what artefacts are chosen for, or why there is no such runtime."""
+    if spec is None:
+        return None, None
+    version = spec.version or setup.default_version
+    if version in setup.runtimes:
+        return setup.platform(version), None
+    offered = ", ".join(sorted(setup.runtimes, key=lambda text: [int(n) for n in text.split(".")]))
+    failure = Failure(
+        AcceptedReason.UNSUPPORTED_RUNTIME,
+        f"spec.runtime asks for {spec.language.value} {version}, which this operator has no image for.",
+        f"Ask for one of: {offered}; or leave spec.runtime.version out ({setup.default_version}).",
+    )
+    return None, failure
+
+
 def network_condition(
     *, enforced: bool | None, labels: dict[str, str], others: tuple[str, ...]
 ) -> ConditionDraft:
@@ -229,7 +231,7 @@ def network_condition(
     if others:
         text = (
             f"NetworkPolicy {', '.join(others)} also selects this sandbox and opens it."
-            f" Narrow its podSelector so that {', '.join(f'{k}={v}' for k, v in sorted(labels.items()))} is out."
+            f" Narrow its podSelector so that {LABEL_COMPONENT}={labels[LABEL_COMPONENT]} is out."
         )
         return ConditionDraft(kind, Status.FALSE, NetworkReason.OVERLAPPING_POLICY, text)
     match enforced:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..api.v1alpha1 import GROUP
+from ..builders.metadata import ANNOTATION_SPEC
 from ..domain.naming import (
     ANNOTATION_CONTENT,
     ANNOTATION_LOCK,
@@ -17,7 +18,7 @@ from ..domain.naming import (
 )
 from ..domain.world import ObservedPod, PodPhase
 from .ports import Body
-from .seal import SPEC_HASH, is_sealed
+from .seal import is_sealed
 
 #: Selects every Pod that is or claims to be a sandbox, at the server.
 SANDBOX_SELECTOR = f"{LABEL_COMPONENT}={COMPONENT_SANDBOX}"
@@ -98,7 +99,7 @@ def pod_record(body: Body, *, seal_key: bytes) -> PodRecord:
     pod = ObservedPod(
         name=meta["name"],
         uid=meta.get("uid", ""),
-        spec_hash=annotations.get(SPEC_HASH, ""),
+        spec_hash=annotations.get(ANNOTATION_SPEC, ""),
         lock_digest=annotations.get(ANNOTATION_LOCK, ""),
         content_digest=annotations.get(ANNOTATION_CONTENT, ""),
         tampered=not is_sealed(body, key=seal_key),

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 import structlog
 
 from ..domain.errors import SkillwardenError
-from ..kube.errors import ApiError, NotFound
 from ..kube.kinds import Kind
 from .observe import SANDBOX_SELECTOR, network_policy_record, pod_record
 from .ports import Body, Cluster, Feed, NameFindings, SandboxSetup, Timing
@@ -93,6 +92,7 @@ class Operator:
         self.queue: WorkQueue[Key] = WorkQueue()
         self._tasks: list[asyncio.Task[None]] = []
         self._revision: str | None = None
+        self._relist_wanted = asyncio.Event()
 
     # -- life ------------------------------------------------------------------------------------------
 
@@ -112,6 +112,15 @@ class Operator:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+
+    @property
+    def primed(self) -> bool:
+        """Whether the world was listed once in full and the workers run."""
+        return self._parts.store.primed and bool(self._tasks)
+
+    def relist_soon(self) -> None:
+        """List the world anew: a watch was away, and was told nothing of what it missed."""
+        self._relist_wanted.set()
 
     async def relist(self) -> None:
         """Replace the whole store by lists of our own.
@@ -187,7 +196,7 @@ class Operator:
         table.put(name, record)
         self._concerns(kind, name, before, record)
 
-    def _concerns(self, kind: Kind, name: Name, before: Any, after: Any) -> None:
+    def _concerns(self, kind: Kind, name: Name, before: Any, after: Any) -> None:  # noqa: PLR0912 - a table
         """Queue every key that an observation bears on."""
         namespace = name[0]
         match kind:
@@ -246,7 +255,7 @@ class Operator:
             try:
                 await self._dispatch(key)
                 self.queue.forget(key)
-            except (ApiError, SkillwardenError) as error:
+            except SkillwardenError as error:
                 outcome = "retry"
                 delay = self.queue.retry(key)
                 log.warning("reconcile will be tried again", key="/".join(key), delay=delay, error=str(error))
@@ -275,12 +284,22 @@ class Operator:
                 await parts.strays.reconcile(namespace, name)
 
     async def _resync(self) -> None:
-        """Reconcile everything now and then: what no watch tells (time, missed events) is caught here."""
+        """List everything now and then, and after a watch was away; retried until the API server answers."""
+        loop = asyncio.get_running_loop()
+        pause = self._parts.timing.resync.total_seconds()
         while True:
-            seconds = self._parts.timing.resync.total_seconds()
-            await asyncio.sleep(seconds * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load, no secret
-            with contextlib.suppress(ApiError, NotFound):
+            # Spread, so that many operators do not list at one moment.
+            due = loop.time() + pause * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await self._relist_wanted.wait()
+            self._relist_wanted.clear()
+            try:
                 await self.relist()
+            except SkillwardenError as error:
+                log.warning("the world cannot be listed", error=str(error))
+                await asyncio.sleep(self._parts.timing.retry.total_seconds())
+                self._relist_wanted.set()
 
     async def _follow_advisories(self) -> None:
         """Judge anew when the advisories changed."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from ..builders.pod import DepotEndpoint, Images
+from ..builders.network_policy import DepotEndpoint
+from ..builders.pod import Images
 from ..domain.finding import Finding, ScannerName, ScanResult
 from ..domain.lock import Lock, Platform
 from ..domain.package import DeclaredPackage

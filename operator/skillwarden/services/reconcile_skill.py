@@ -87,7 +87,7 @@ class SkillReconciler:
         """Bring one Skill nearer to what it should be."""
         record = self._store.skills.get((namespace, name))
         if record is None:
-            self._forget(namespace, name)
+            await self._forget(namespace, name)
             return
         judged = await self._judge.judge(record, network=self.network(record.key))
         world, pods = self._observe(record, judged)
@@ -255,9 +255,10 @@ class SkillReconciler:
         if judged.assessment.retry and judged.evidence.source_failure is not None:
             requeue.after(30.0)
 
-    def _forget(self, namespace: str, name: str) -> None:
+    async def _forget(self, namespace: str, name: str) -> None:
         """Drop what is remembered of a Skill that is gone; its children go by ownerReferences."""
         log.debug("skill is gone", skill=f"{namespace}/{name}")
+        await self._executor.tidy(namespace)
         living = {record.key.uid for record in self._store.skills.values()} if self._progress else set()
         for uid in [uid for uid in self._progress if uid not in living]:
             del self._progress[uid]

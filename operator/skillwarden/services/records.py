@@ -8,7 +8,7 @@ from typing import Any
 
 from ..api.v1alpha1 import parse
 from ..api.v1alpha1.policy import ClusterPackagePolicy, PackagePolicy
-from ..builders.pod import reserved_env
+from ..builders.env import reserved_names
 from ..domain.assess import Failure
 from ..domain.conditions import AcceptedReason
 from ..domain.content import digest_of, pack
@@ -151,7 +151,7 @@ def skill_record(body: Body, *, name_findings: NameFindings) -> SkillRecord:
         spec = model.to_domain()
     except InvalidInputError as error:
         return replace(record, spec_failure=invalid(error))
-    forbidden = reserved_env(spec.sandbox.env)
+    forbidden = reserved_names(spec.sandbox.env)
     if forbidden:
         text = f"spec.sandbox.env sets {', '.join(forbidden)}, which the sandbox sets itself."
         failure = Failure(AcceptedReason.INVALID_SPEC, text, "Remove it.")

@@ -16,13 +16,6 @@ from ..domain.naming import LABEL_MANAGED_BY, PREFIX
 from .ports import Body
 
 SEAL = PREFIX + "seal"
-SPEC_HASH = PREFIX + "spec-hash"
-
-
-def spec_hash(body: Body) -> str:
-    """Return the hash of a whole Pod as built, by which a wanted Pod is told from the one that stands."""
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def identity(body: Body) -> dict[str, Any]:

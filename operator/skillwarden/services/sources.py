@@ -62,7 +62,8 @@ class ConfigMapSources:
         found = digest_of(packed).removeprefix("sha256:")
         if found != source.sha256:
             raise IntegrityError(
-                f"ConfigMap {namespace}/{source.name} has content {found}, but the Skill pins {source.sha256}.",
+                f"ConfigMap {namespace}/{source.name} has content {found}, but the Skill pins"
+                f" {source.sha256}.",
                 fix="Set spec.source.configMapRef.sha256 to what `skillwarden digest` prints for the files"
                 " that you mean.",
             )

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -18,13 +19,7 @@ from ..domain.errors import IntegrityError, SkillwardenError, UnavailableError
 from ..domain.finding import ScannerName, ScanResult
 from ..domain.lock import Lock, Platform, resolution_key
 from ..domain.package import DeclaredPackage
-from ..resolve.errors import (
-    IndexUnavailableError,
-    ResolutionError,
-    ResolverFailedError,
-    SourceOnlyError,
-    UnresolvableError,
-)
+from ..resolve.errors import SourceOnlyError
 from .ports import Now, Resolver, Scans
 
 log = structlog.get_logger(__name__)
@@ -231,7 +226,7 @@ class Stages:
         async def work() -> None:
             await deliver()
             await self.depot.put_lock(lock)
-            report = await self.depot.fetch(lock)
+            report = await self.depot.fetch(lock, artefact_hosts(lock))
             if not report.complete:
                 text = "; ".join(f"{item.package}: {item.message}" for item in report.missing[:3])
                 error = UnavailableError if report.retryable else IntegrityError
@@ -263,7 +258,7 @@ class Stages:
                 await work()
             self._failed.drop(key)
             self._tries.pop(key, None)
-        except Exception as error:  # noqa: BLE001 - whatever broke, the stage failed and says so
+        except Exception as error:
             failure = failure_of(error)
             if failure.retryable:
                 tries = self._tries.get(key, 0)
@@ -296,6 +291,19 @@ class Stages:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def artefact_hosts(lock: Lock) -> frozenset[str]:
+    """Return the hosts that the index itself declared for a lock's artefacts.
+
+    The lock's URLs are the index's own answers to our resolver, never a user's text; a redirect to any other
+    host stays refused.
+    """
+    return frozenset(
+        urlsplit(package.artefact.url).netloc.rpartition("@")[2]
+        for package in lock.packages
+        if package.artefact.url
+    )
+
+
 def _retryable(result: ScanResult) -> bool:
     return any(report.error and report.retryable for report in result.reports)
 
@@ -305,14 +313,9 @@ def resolution_failure(error: Exception) -> Failure:
     match error:
         case SourceOnlyError():
             return Failure(ResolvedReason.SOURCE_ONLY, error.message, error.fix)
-        case UnresolvableError():
-            return Failure(ResolvedReason.UNRESOLVABLE, error.message, error.fix)
-        case IndexUnavailableError() | UnavailableError():
+        case UnavailableError():
             return Failure(ResolvedReason.RESOLVER_UNAVAILABLE, error.message, error.fix, retryable=True)
-        case ResolverFailedError():
-            retryable = getattr(error, "retryable", True)
-            return Failure(ResolvedReason.RESOLVER_UNAVAILABLE, error.message, error.fix, retryable=retryable)
-        case ResolutionError() | SkillwardenError():
+        case SkillwardenError():
             return Failure(ResolvedReason.UNRESOLVABLE, error.message, error.fix)
         case _:
             text = f"The resolver broke ({type(error).__name__}); the operator's log says more."

@@ -14,8 +14,9 @@ from ..api.v1alpha1 import GROUP, VERSION
 from ..domain.assess import Assessment, verdict_word
 from ..domain.conditions import ConditionDraft, merge, shorten, timestamp
 from ..domain.decide import Plan
-from ..domain.evaluate import merge_findings
+from ..domain.explain import counts
 from ..domain.finding import Finding, FindingKind, Severity
+from ..domain.merge import merge_findings
 from ..domain.skill import SkillKey
 from ..domain.verdict import Reason, Verdict
 
@@ -57,7 +58,7 @@ def skill_status(
             "python": [f"{package.id.name}=={package.id.version}" for package in lock.packages],
         }
     if scan is not None or (lock is not None and not lock.packages):
-        status["findings"] = counts(findings)
+        status["findings"] = counts(findings).to_json()
     if scan is not None:
         status["topFindings"] = top_findings(findings, assessment)
         status["scan"] = {
@@ -88,14 +89,6 @@ def verdict_status(verdict: Verdict) -> dict[str, Any]:
 def counted(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Return the findings that count as such: an age is a fact, which only a policy makes a ground."""
     return tuple(finding for finding in findings if finding.kind is not FindingKind.RELEASE_AGE)
-
-
-def counts(findings: Sequence[Finding]) -> dict[str, int]:
-    """Return how many findings there are of each severity."""
-    totals = {severity.value.lower(): 0 for severity in Severity}
-    for finding in findings:
-        totals[finding.severity.value.lower()] += 1
-    return totals
 
 
 def top_findings(findings: Sequence[Finding], assessment: Assessment) -> list[dict[str, Any]]:

@@ -1,0 +1,152 @@
+"""Runs the embedded cluster with a depot and an operator, as `skillwarden local serve`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..api.crdgen import crd
+from ..api.v1alpha1.kinds import KINDS
+from ..domain.naming import COMPONENT_DEPOT, LABEL_COMPONENT
+from ..kube.gateway import Gateway
+from ..kube.kinds import Kind
+from ..localcluster.cluster import LocalCluster
+from ..localcluster.node.config import DepotEndpoint
+from ..localcluster.node.runtimes import OPERATOR_IMAGE, find_pythons, python_image_name, running_python
+
+if TYPE_CHECKING:
+    from .local import Folder
+
+#: The port that stands for the depot inside of a sandbox; nothing listens on it outside.
+SANDBOX_PORT = 8480
+DEPOT_NAMESPACE = "skillwarden-system"
+
+
+def serve_until_stopped(place: Folder, key: Path) -> None:
+    """Start everything, say that it is ready, and stop everything on SIGTERM or SIGINT."""
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    socket = place.root / "run" / "depot.sock"
+    socket.parent.mkdir(mode=0o700, exist_ok=True)
+    endpoint = DepotEndpoint(
+        labels={LABEL_COMPONENT: COMPONENT_DEPOT},
+        port=SANDBOX_PORT,
+        socket_path=socket,
+        namespace=DEPOT_NAMESPACE,
+    )
+    with LocalCluster(place.root / "cluster", depot=endpoint) as cluster:
+        asyncio.run(install(cluster.kubeconfig))
+        depot = _start(
+            [
+                "depot",
+                "serve",
+                "--state",
+                str(place.root / "depot"),
+                "--unix",
+                str(socket),
+                "--key-file",
+                str(key),
+            ]
+        )
+        operator = _start(["operator", "run"], operator_env(place, key, socket))
+        try:
+            asyncio.run(_wait_for_operator(cluster, operator, depot))
+            place.ready_file.write_text(json.dumps(_facts(cluster)))
+            while not stopped.wait(0.5):
+                for name, process in (("depot", depot), ("operator", operator)):
+                    if process.poll() is not None:
+                        raise SystemExit(f"the {name} ended with {process.returncode}")
+        finally:
+            place.ready_file.unlink(missing_ok=True)
+            for process in (operator, depot):
+                _stop(process)
+
+
+def operator_env(place: Folder, key: Path, socket: Path) -> dict[str, str]:
+    """Return the operator's settings for this machine."""
+    runtimes = {item.version: python_image_name(item.version) for item in asyncio.run(find_pythons())}
+    return {
+        "SKILLWARDEN_KUBECONFIG": str(place.kubeconfig),
+        "SKILLWARDEN_RUNTIMES": json.dumps(runtimes),
+        "SKILLWARDEN_DEFAULT_PYTHON": running_python().version,
+        "SKILLWARDEN_OPERATOR_IMAGE": OPERATOR_IMAGE,
+        "SKILLWARDEN_LIBC": libc(),
+        # The one user of this machine's kubeconfig may do anything there; and the node isolates by itself.
+        "SKILLWARDEN_TRUST_AGENT_REFS": "true",
+        "SKILLWARDEN_NETWORK_ENFORCED": "true",
+        "SKILLWARDEN_DEPOT__UNIX_SOCKET": str(socket),
+        "SKILLWARDEN_DEPOT__KEY_FILE": str(key),
+        "SKILLWARDEN_DEPOT__SANDBOX_HOST": "127.0.0.1",
+        "SKILLWARDEN_DEPOT__SANDBOX_PORT": str(SANDBOX_PORT),
+        "SKILLWARDEN_DEPOT__NAMESPACE": DEPOT_NAMESPACE,
+        "SKILLWARDEN_STATE_DIR": str(place.root),
+        "SKILLWARDEN_ADVISORIES_DIR": str(place.advisories),
+        "SKILLWARDEN_METRICS_ADDRESS": "127.0.0.1:0",
+    }
+
+
+def libc() -> str:
+    """Return the newest C library that artefacts may ask for here and that wheels are commonly built for."""
+    name, version = platform.libc_ver()
+    if name == "glibc" and tuple(int(part) for part in version.split(".")) >= (2, 28):
+        return "glibc-2.28"
+    return "glibc-2.17"
+
+
+async def install(kubeconfig: Path) -> None:
+    """Install the CRDs and the depot's namespace."""
+    gateway = await Gateway.connect(kubeconfig=kubeconfig, user_agent="skillwarden-local")
+    try:
+        for kind in KINDS:
+            await gateway.apply(Kind.CUSTOM_RESOURCE_DEFINITION, crd(kind))
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": DEPOT_NAMESPACE}}
+        await gateway.apply(Kind.NAMESPACE, namespace)
+    finally:
+        await gateway.close()
+
+
+def _start(arguments: list[str], env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    # A sandbox prepares itself with this very code: it must be found by whatever runs there.
+    return subprocess.Popen(
+        [sys.executable, "-m", "skillwarden", *arguments],
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+async def _wait_for_operator(cluster: LocalCluster, *processes: subprocess.Popen[bytes]) -> None:
+    """Wait until the operator has listed the world: it has a watch open on Skills."""
+    while True:
+        for process in processes:
+            if process.poll() is not None:
+                raise SystemExit(f"{process.args} ended with {process.returncode}")
+        if any("/skills" in item.path and "watch=" in item.query for item in list(cluster.server.requests)):
+            return
+        await asyncio.sleep(0.1)
+
+
+def _facts(cluster: LocalCluster) -> dict[str, Any]:
+    node = cluster.node
+    return {
+        "kubeconfig": str(cluster.kubeconfig),
+        "server": cluster.server.url,
+        "simulated": node.simulated if node else "the node does not run",
+    }

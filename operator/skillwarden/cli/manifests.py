@@ -1,0 +1,117 @@
+"""Reads what users give the CLI: manifests, folders, policies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..api.v1alpha1 import API_VERSION, GROUP
+from ..domain.errors import InvalidInputError
+from ..services.skill_folder import SKILL_FILE, read_skill_folder
+
+MAX_MANIFEST_BYTES = 4 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a path holds.
+
+    Attributes
+    ----------
+    skills, agents, policies
+        Objects by kind; policies of both kinds, with their kind.
+    """
+
+    skills: list[dict[str, Any]] = field(default_factory=list)
+    agents: list[dict[str, Any]] = field(default_factory=list)
+    policies: list[dict[str, Any]] = field(default_factory=list)
+
+
+def read_given(path: Path) -> Given:
+    """Read a manifest file, a folder with a SKILL.md, or a folder of manifests.
+
+    Raises
+    ------
+    InvalidInputError
+        Where there is nothing to read, or it cannot be read.
+    """
+    given = Given()
+    if path.is_dir() and (path / SKILL_FILE).is_file():
+        given.skills.append(read_skill_folder(path))
+        return given
+    sources = sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if path.is_dir() else [path]
+    for source in sources:
+        for body in read_documents(source):
+            _sort(body, given)
+    if not (given.skills or given.policies or given.agents):
+        raise InvalidInputError(
+            f"{path} holds no object of {GROUP}.",
+            fix=f"Give a Skill manifest, or a folder with a {SKILL_FILE}.",
+        )
+    return given
+
+
+def _sort(body: dict[str, Any], given: Given) -> None:
+    if body.get("apiVersion") != API_VERSION:
+        return
+    match body.get("kind"):
+        case "Skill":
+            given.skills.append(body)
+        case "Agent":
+            given.agents.append(body)
+        case "PackagePolicy" | "ClusterPackagePolicy":
+            given.policies.append(body)
+
+
+def read_documents(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a YAML or JSON file; those of a List one by one.
+
+    Raises
+    ------
+    InvalidInputError
+        Where the file is missing, too large, or not YAML.
+    """
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise InvalidInputError(f"{path} is larger than {MAX_MANIFEST_BYTES} bytes.")
+        documents = list(yaml.load_all(path.read_bytes(), Loader=_Loader))
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
+    for document in documents:
+        match document:
+            case None:
+                continue
+            case {"kind": "List", "items": list() as items}:
+                yield from (item for item in items if isinstance(item, dict))
+            case dict():
+                yield document
+            case _:
+                raise InvalidInputError(f"{path} holds something that is not a Kubernetes object.")
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader that takes no aliases: a few of them can make gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not taken; write the value out")
+        return super().compose_node(parent, index)
+
+
+def baseline_policies() -> list[dict[str, Any]]:
+    """Return the baseline that ships with the product."""
+    packaged = Path(str(files("skillwarden"))) / "_manifests" / "baseline"
+    folder = packaged if packaged.is_dir() else Path(__file__).resolve().parents[3] / "manifests" / "baseline"
+    bodies = [body for path in sorted(folder.glob("*.yaml")) for body in read_documents(path)]
+    if not bodies:
+        raise InvalidInputError(
+            "the shipped baseline policy is not there.", fix="Reinstall, or give --policy FILE."
+        )
+    return bodies

@@ -1,0 +1,66 @@
+"""``skillwarden operator``: run the operator against a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from ..domain.errors import SkillwardenError
+from ..runtime import logs
+from ..runtime.context import operator
+from ..runtime.settings import Settings
+
+app = typer.Typer(help="The operator.", no_args_is_help=True)
+
+
+@app.callback()
+def group() -> None:
+    """The operator."""
+
+
+@app.command("run")
+def run(
+    kubeconfig: Annotated[
+        Path | None, typer.Option(help="Kubeconfig; without it: in-cluster, else the usual one.")
+    ] = None,
+    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
+) -> None:
+    """Run the operator until it is told to stop (SIGTERM, SIGINT).
+
+    Everything else is set in the environment (SKILLWARDEN_*); docs/operations/settings.md names it all. It
+    needs the CRDs (`skillwarden crd`), a depot (`skillwarden depot serve`) with the same key, and synced
+    advisories (`skillwarden advisories sync`).
+    """
+    try:
+        settings = load_settings(kubeconfig=kubeconfig, context=context)
+    except ValidationError as error:
+        for item in error.errors():
+            where = "SKILLWARDEN_" + "__".join(str(part) for part in item["loc"]).upper()
+            typer.echo(f"skillwarden operator: {where}: {item['msg']}", err=True)
+        raise typer.Exit(64) from error
+    logs.configure(fmt=settings.log_format, level=settings.log_level)
+    try:
+        asyncio.run(_until_stopped(settings))
+    except (SkillwardenError, ValueError) as error:
+        typer.echo(f"skillwarden operator: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def load_settings(*, kubeconfig: Path | None, context: str | None) -> Settings:
+    """Return the settings of the environment, with what the command line says over them."""
+    given = {"kubeconfig": kubeconfig, "context": context}
+    return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+
+
+async def _until_stopped(settings: Settings) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    async with operator(settings):
+        await stopped.wait()

@@ -1,0 +1,182 @@
+"""kopf watches, and nothing more (DESIGN 6).
+
+Only ``on.event`` handlers are registered: change handlers, timers and delete handlers would add a finalizer
+and bookkeeping annotations to users' objects. kopf runs in a thread and a loop of its own, because its watch
+can die or hang in ways that only a new loop recovers from; when it does, it is started anew and the world is
+listed again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import kopf
+import structlog
+
+from ..kube.auth import ConnectionDetails
+from ..kube.kinds import Kind
+
+log = structlog.get_logger(__name__)
+
+#: kopf ends by itself within this many seconds of being cancelled, or is left behind with its loop.
+CANCEL_SECONDS = 3.0
+#: The pause before kopf is started again; doubled up to the second.
+RESTART_SECONDS, RESTART_LIMIT_SECONDS = 0.5, 30.0
+
+Observe = Callable[[Kind, str | None, dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchPlan:
+    """What to watch, and whom to tell.
+
+    Attributes
+    ----------
+    selectors
+        Label selector by kind, applied at the server; ``""`` for none.
+    observe
+        Called on ``loop`` with kind, event type and body.
+    restarted
+        Called on ``loop`` after kopf died and before it starts again: the world must be listed anew.
+    loop
+        The operator's own.
+    connection
+        Where the API server is, and with which credentials.
+    """
+
+    selectors: Mapping[Kind, str]
+    observe: Observe
+    restarted: Callable[[], None]
+    loop: asyncio.AbstractEventLoop
+    connection: Callable[[], Awaitable[ConnectionDetails]] = field(repr=False)
+
+
+def build_registry(plan: WatchPlan) -> kopf.OperatorRegistry:
+    """Return a registry with one event handler a kind, and a login."""
+    registry = kopf.OperatorRegistry()
+
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        details = await plan.connection()
+        return kopf.ConnectionInfo(**details.as_arguments())
+
+    kopf.on.login(id="login", registry=registry)(login)
+    for kind in plan.selectors:
+        _watch(registry, plan, kind)
+    return registry
+
+
+def _watch(registry: kopf.OperatorRegistry, plan: WatchPlan, kind: Kind) -> None:
+    async def forward(event: Mapping[str, Any], **_: Any) -> None:
+        body = dict(event["object"])
+        # The loop may be closing: then nobody wants to know any more.
+        with contextlib.suppress(RuntimeError):
+            plan.loop.call_soon_threadsafe(plan.observe, kind, event["type"], body)
+
+    kopf.on.event(kind.group, kind.version, kind.plural, id=f"observe-{kind.plural}", registry=registry)(
+        forward
+    )
+
+
+def build_settings(selectors: Mapping[Kind, str]) -> kopf.OperatorSettings:
+    """Return kopf's settings, as measured (DESIGN 6)."""
+    settings = kopf.OperatorSettings()
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.queueing.worker_limit = 100
+    settings.queueing.idle_timeout = 0.1
+    settings.networking.request_timeout = 60
+    settings.networking.connect_timeout = 10
+    settings.watching.connect_timeout = 10
+    # A server sends a bookmark about once a minute; a watch that is silent for longer is dead.
+    settings.watching.inactivity_timeout = 90
+    settings.process.ultimate_exiting_timeout = None
+    for kind, selector in selectors.items():
+        if selector:
+            settings.watching.label_selectors[_is(kind)] = selector
+    return settings
+
+
+def _is(kind: Kind) -> Callable[[Any], bool]:
+    return lambda resource: (resource.group, resource.plural) == (kind.group, kind.plural)
+
+
+class Watcher:
+    """Keeps kopf running in a thread of its own."""
+
+    def __init__(self, plan: WatchPlan) -> None:
+        self._plan = plan
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    def start(self) -> None:
+        """Start watching."""
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Stop watching; returns once the thread has ended or its time is over."""
+        self._stop.set()
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._cancel)
+        await asyncio.to_thread(self._thread.join, CANCEL_SECONDS * 2)
+
+    def _cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    def _run(self) -> None:
+        pause = RESTART_SECONDS
+        while not self._stop.is_set():
+            loop = self._loop = asyncio.new_event_loop()
+            started = loop.time()
+            try:
+                loop.run_until_complete(self._watch_once())
+            except Exception:
+                log.exception("the watch broke")
+            finally:
+                self._close(loop)
+            if self._stop.is_set():
+                return
+            pause = RESTART_SECONDS if loop.time() - started > RESTART_LIMIT_SECONDS else pause * 2
+            self._stop.wait(min(pause, RESTART_LIMIT_SECONDS))
+            with contextlib.suppress(RuntimeError):
+                self._plan.loop.call_soon_threadsafe(self._plan.restarted)
+
+    async def _watch_once(self) -> None:
+        """Run kopf until the first of its tasks ends, which it should not; then end the others."""
+        tasks = await kopf.spawn_tasks(
+            registry=build_registry(self._plan),
+            settings=build_settings(self._plan.selectors),
+            standalone=True,
+            clusterwide=True,
+        )
+        self._tasks = list(tasks)
+        try:
+            done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if not task.cancelled() and (error := task.exception()) is not None:
+                    log.warning("a watch ended", task=task.get_name(), error=str(error))
+        finally:
+            self._cancel()
+            await asyncio.wait(self._tasks, timeout=CANCEL_SECONDS)
+
+    def _close(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._tasks = []
+        self._loop = None
+        with contextlib.suppress(Exception):
+            leftover = asyncio.all_tasks(loop)
+            for task in leftover:
+                task.cancel()
+            if leftover:
+                loop.run_until_complete(asyncio.wait(leftover, timeout=CANCEL_SECONDS))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        with contextlib.suppress(Exception):
+            loop.close()

@@ -1,0 +1,1 @@
+"""The composition root: settings, wiring, logging, metrics. Nothing is made at import."""

@@ -1,0 +1,54 @@
+"""/metrics, /healthz and /readyz over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+
+class Probes:
+    """A small HTTP server for the kubelet and Prometheus.
+
+    Parameters
+    ----------
+    registry
+        What /metrics shows.
+    ready
+        Whether the world has been listed and the workers run.
+    """
+
+    def __init__(self, *, registry: CollectorRegistry, ready: Callable[[], bool]) -> None:
+        self._registry = registry
+        self._ready = ready
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, address: str) -> int:
+        """Listen on ``HOST:PORT``; return the port."""
+        host, _, port = address.rpartition(":")
+        app = web.Application()
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host.strip("[]") or "0.0.0.0", int(port))  # noqa: S104 - a Pod's port
+        await site.start()
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(
+            body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n") if self._ready() else web.Response(status=503, text="not yet\n")

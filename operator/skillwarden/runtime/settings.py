@@ -1,0 +1,179 @@
+"""Settings of the operator, from the environment (``SKILLWARDEN_*``); each is named in docs/operations."""
+
+from __future__ import annotations
+
+import ipaddress
+import platform as machine
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from ..domain.naming import COMPONENT_DEPOT, LABEL_COMPONENT
+
+ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+MIN_KEY_BYTES = 32
+
+
+def default_state_dir() -> Path:
+    """Return where state is kept unless told otherwise: XDG's state folder."""
+    from os import environ  # noqa: PLC0415 - read when asked, not at import
+
+    base = environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base) / "skillwarden"
+
+
+class DepotSettings(BaseModel):
+    """How the operator and the sandboxes reach the depot.
+
+    Attributes
+    ----------
+    url
+        For the operator, e.g. ``http://skillwarden-depot.skillwarden-system:8480``.
+    unix_socket
+        Instead of a network connection, for the operator.
+    sandbox_host
+        For sandboxes: an IP address (they have no DNS), such as the depot Service's cluster IP.
+    sandbox_port, sandbox_target_port
+        The Service's port, and the one that the depot's Pods listen on.
+    namespace
+        Where the depot's Pods are.
+    cidr
+        For a depot outside of the cluster: its address as a block; then no Pod is selected.
+    key_file
+        File with the key (at least 32 bytes) that the depot has, too.
+    """
+
+    url: str = "http://127.0.0.1:8480"
+    unix_socket: Path | None = None
+    sandbox_host: str = "127.0.0.1"
+    sandbox_port: int = Field(default=8480, ge=1, le=65535)
+    sandbox_target_port: int | None = Field(default=None, ge=1, le=65535)
+    namespace: str = "skillwarden-system"
+    selector: dict[str, str] = {LABEL_COMPONENT: COMPONENT_DEPOT}
+    cidr: str | None = None
+    key_file: Path | None = None
+    key: SecretStr | None = None
+
+    @field_validator("sandbox_host")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        ipaddress.ip_address(value)
+        return value
+
+    def read_key(self) -> bytes:
+        """Return the key.
+
+        Raises
+        ------
+        ValueError
+            Where there is none, or it is too short to be one.
+        """
+        if self.key is not None:
+            key = self.key.get_secret_value().encode()
+        elif self.key_file is not None:
+            key = self.key_file.read_bytes().strip()
+        else:
+            raise ValueError(
+                "the depot's key is not set. Set SKILLWARDEN_DEPOT__KEY_FILE to the key file that the depot has."
+            )
+        if len(key) < MIN_KEY_BYTES:
+            raise ValueError(f"the depot's key has {len(key)} bytes; at least {MIN_KEY_BYTES} are needed.")
+        return key
+
+
+class Settings(BaseSettings):
+    """Everything that can be set.
+
+    Attributes
+    ----------
+    kubeconfig, context
+        Where the API server is; neither: in-cluster, else the usual kubeconfig.
+    runtimes
+        Image by minor version of Python, as JSON: ``{"3.12": "python:3.12-slim"}``; by digest in production.
+    default_python
+        For a Skill that asks for no version.
+    operator_image
+        Our own image, which prepares sandboxes.
+    pull_policy, pull_secrets
+        For both.
+    libc, arch
+        Of the runtime images.
+    trust_agent_refs
+        Take agent references although the guard is not in force: only where a single user can write.
+    network_enforced
+        The platform attests that its network plugin enforces NetworkPolicies; unset: nobody knows.
+    host_users
+        ``false`` gives each sandbox a user namespace of its own (needs kubelet and runtime support).
+    state_dir, advisories_dir
+        Where caches are, and the advisories that ``skillwarden advisories sync`` writes.
+    index_url
+        The package index; unset: the tools' default. Credentials go into ``NETRC``, never here.
+    index_hosts
+        Further hosts that artefacts may come from.
+    resolve_deadline, scan_deadline
+        Seconds.
+    workers, stage_concurrency
+        Keys reconciled at a time, and slow stages run at a time.
+    metrics_address
+        ``HOST:PORT`` for /metrics, /healthz and /readyz; empty: none.
+    log_format, log_level
+        ``json`` or ``console``.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="SKILLWARDEN_",
+        env_nested_delimiter="__",
+        extra="ignore",
+        nested_model_default_partial_update=True,
+    )
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    runtimes: dict[str, str] = {
+        "3.11": "python:3.11-slim",
+        "3.12": "python:3.12-slim",
+        "3.13": "python:3.13-slim",
+    }
+    default_python: str = "3.12"
+    operator_image: str = "skillwarden:0.1.0"
+    pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
+    pull_secrets: Annotated[tuple[str, ...], NoDecode] = ()
+    libc: str = "glibc-2.28"
+    arch: str = Field(default_factory=lambda: ARCHITECTURES.get(machine.machine(), "amd64"))
+    trust_agent_refs: bool = False
+    network_enforced: bool | None = None
+    host_users: bool | None = None
+    depot: DepotSettings = DepotSettings()
+    state_dir: Path = Field(default_factory=default_state_dir)
+    advisories_dir: Path | None = None
+    index_url: str | None = None
+    index_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    resolve_deadline: float = Field(default=60.0, gt=0)
+    scan_deadline: float = Field(default=60.0, gt=0)
+    workers: int = Field(default=8, ge=1, le=64)
+    stage_concurrency: int = Field(default=2, ge=1, le=32)
+    metrics_address: str = ""
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("pull_secrets", "index_hosts", mode="before")
+    @classmethod
+    def _words(cls, value: object) -> object:
+        """Take a comma-separated list."""
+        if isinstance(value, str):
+            return tuple(word.strip() for word in value.split(",") if word.strip())
+        return value
+
+    @model_validator(mode="after")
+    def _default_has_image(self) -> Settings:
+        if self.default_python not in self.runtimes:
+            offered = ", ".join(sorted(self.runtimes))
+            raise ValueError(f"default_python is {self.default_python}, but runtimes has only {offered}")
+        return self
+
+    @property
+    def advisories(self) -> Path:
+        """Where the advisories are."""
+        return self.advisories_dir or self.state_dir / "advisories"

@@ -1,0 +1,116 @@
+"""Judges a skill with no cluster: the same assessment, walked to its end in one go.
+
+``skillwarden check`` is the operator's ``judge`` without an API server: policies come from files, the
+maturity from the command line or the manifest, and nothing is retried.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ..domain.assess import AgentView, Assessment, Evidence, Failure, Job, assess
+from ..domain.conditions import Status
+from ..domain.evaluate import required_scanners
+from ..domain.lock import Lock, Platform
+from ..domain.policy import Maturity, Policy
+from ..domain.skill import Sandbox
+from .records import SkillRecord
+from .stages import Stages
+
+#: Not a name that an Agent can have: stands for the maturity that the command line gave.
+GIVEN_AGENT = "(given)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfflineCase:
+    """A skill to judge, and by what.
+
+    Attributes
+    ----------
+    record
+        The skill.
+    policies
+        All that shall apply.
+    policy_failures
+        Complaints about policies that cannot be read.
+    maturity
+        Of the agent.
+    platform
+        What artefacts are chosen for; ``runtime_failure`` says why there is none.
+    revision, synced_at
+        Of the advisories at hand.
+    now
+        UTC, aware.
+    """
+
+    record: SkillRecord
+    policies: tuple[Policy, ...]
+    policy_failures: tuple[str, ...] = ()
+    maturity: Maturity
+    platform: Platform | None
+    runtime_failure: Failure | None = None
+    revision: str
+    synced_at: datetime | None
+    now: datetime
+
+    @property
+    def evidence(self) -> Evidence:
+        """What is known before anything was resolved."""
+        record = self.record
+        return Evidence(
+            declared=record.declared,
+            refusals=record.refusals,
+            name_findings=record.name_findings,
+            spec_failure=record.spec_failure,
+            source_failure=record.source_failure,
+            runtime_failure=self.runtime_failure,
+            content_digest=record.content_digest,
+            platform=self.platform,
+            agent=AgentView(name=GIVEN_AGENT, maturity=self.maturity, guarded=True),
+            policies=self.policies,
+            policy_failures=self.policy_failures,
+            advisories_synced_at=self.synced_at,
+            sandbox=record.spec.sandbox if record.spec else Sandbox(),
+            now=self.now,
+        )
+
+
+async def judge_offline(case: OfflineCase, stages: Stages) -> tuple[Evidence, Assessment]:
+    """Return the verdict, resolving and scanning as it needs."""
+    evidence = case.evidence
+    assessment = assess(evidence)
+    if assessment.job is Job.RESOLVE:
+        evidence = replace(evidence, resolution=await _resolve(case, stages))
+        assessment = assess(evidence)
+    if assessment.job is Job.SCAN and isinstance(evidence.resolution, Lock):
+        lock = evidence.resolution
+        stages.scan(
+            lock, revision=case.revision, required=required_scanners(case.policies), waiter=lambda: None
+        )
+        await stages.drain()
+        evidence = replace(evidence, scan=await stages.scan_result(lock, case.revision))
+        assessment = assess(evidence)
+    return evidence, assessment
+
+
+async def _resolve(case: OfflineCase, stages: Stages) -> Lock | Failure | None:
+    declared, platform = case.record.declared, case.platform
+    if platform is None:
+        return None
+    known = await stages.resolution(declared, platform)
+    if known is None:
+        stages.resolve(declared, platform, previous_lock=None, waiter=lambda: None)
+        await stages.drain()
+        known = await stages.resolution(declared, platform)
+    return known
+
+
+def undecided(assessment: Assessment) -> str | None:
+    """Return why there is no verdict, from the first stage that gave none; ``None``: there is one."""
+    if assessment.verdict is not None and assessment.compliant.status is not Status.UNKNOWN:
+        return None
+    for draft in assessment.drafts:
+        if draft.status is not Status.TRUE:
+            return f"{draft.type}: {draft.reason}: {draft.message}"
+    return None
