@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,16 +24,26 @@ class ApiError(SkillwardenError):
     """
 
     def __init__(
-        self, status: int, reason: str, message: str, *, details: Mapping[str, Any] | None = None
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        *,
+        details: Mapping[str, Any] | None = None,
+        fix: str = "",
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, fix=fix)
         self.status = status
         self.reason = reason
         self.details = details or {}
 
 
 class NotFound(ApiError):  # noqa: N818 - the API's own reasons, which everybody knows
-    """404."""
+    """404: no such object, or no such namespace."""
+
+
+class KindMissing(NotFound):
+    """404 because the server does not serve the kind: its CRD is not installed. Says nothing of objects."""
 
 
 class AlreadyExists(ApiError):  # noqa: N818
@@ -55,8 +66,12 @@ class RuntimeClassMissing(Forbidden):
     """403 because the RuntimeClass that a Pod names does not exist."""
 
 
+class NamespaceTerminating(Forbidden):
+    """403 because the namespace is being deleted; nothing is created in it any more."""
+
+
 class Invalid(ApiError):  # noqa: N818
-    """422: the schema, a validation rule or an admission policy."""
+    """422 or 400: the schema, a validation rule or an admission policy; the same body never passes."""
 
 
 class Gone(ApiError):  # noqa: N818
@@ -64,7 +79,7 @@ class Gone(ApiError):  # noqa: N818
 
 
 class Unauthorized(ApiError):  # noqa: N818
-    """401."""
+    """401, also with credentials read anew."""
 
 
 class ApiUnavailable(ApiError, UnavailableError):  # noqa: N818
@@ -79,7 +94,15 @@ class ApiUnavailable(ApiError, UnavailableError):  # noqa: N818
     retry_after: float | None = None
 
 
-def translate(status: int, body: str | bytes | None, *, headers: Mapping[str, str] | None = None) -> ApiError:
+#: As kube-apiserver's admission plugins word them; the reason is "Forbidden" for both.
+_QUOTA = re.compile(r"\b(?:exceeded|failed) quota: ")
+_RUNTIME_CLASS = re.compile(r"\bRuntimeClass \S+ not found")
+_MAX_MESSAGE = 1000
+
+
+def translate(
+    status: int, body: str | bytes | None, *, headers: Mapping[str, str] | None = None, what: str = ""
+) -> ApiError:
     """Return the error that an answer amounts to.
 
     Parameters
@@ -90,53 +113,74 @@ def translate(status: int, body: str | bytes | None, *, headers: Mapping[str, st
         A ``metav1.Status`` as JSON; anything else (a proxy's HTML) is shown shortened.
     headers
         For Retry-After.
+    what
+        What was tried, in words, put before the message.
     """
-    parsed = _status(body)
+    text = body.decode(errors="replace") if isinstance(body, bytes) else body or ""
+    parsed = _status(text)
     reason = str(parsed.get("reason") or "")
-    message = str(parsed.get("message") or f"the API server answered {status}")
-    details = parsed.get("details") if isinstance(parsed.get("details"), dict) else {}
+    found = parsed.get("details")
+    details: Mapping[str, Any] = found if isinstance(found, dict) else {}
+    said = str(parsed.get("message") or " ".join(text.split())[:300] or "no reason given")[:_MAX_MESSAGE]
+    message = f"{what}: HTTP {status}: {said}" if what else f"HTTP {status}: {said}"
     if status == 429 or status >= 500:
         error = ApiUnavailable(status, reason or "Unavailable", message, details=details)
-        error.retry_after = _seconds((headers or {}).get("Retry-After"))
+        error.retry_after = _retry_after(headers or {}, details)
         return error
-    return _class(status, reason, message)(status, reason, message, details=details)
+    type_ = _class(status, reason, said, details, is_status=bool(parsed))
+    return type_(status, reason, message, details=details, fix=_FIXES.get(type_, ""))
 
 
-def _class(status: int, reason: str, message: str) -> type[ApiError]:
+def _status(text: str) -> Mapping[str, Any]:
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) and parsed.get("kind") == "Status" else {}
+
+
+def _class(
+    status: int, reason: str, message: str, details: Mapping[str, Any], *, is_status: bool
+) -> type[ApiError]:
     match status:
         case 401:
             return Unauthorized
-        case 403 if "exceeded quota" in message:
-            return QuotaExceeded
-        case 403 if "RuntimeClass" in message and "not found" in message:
-            return RuntimeClassMissing
         case 403:
-            return Forbidden
+            return _forbidden(message, details)
         case 404:
-            return NotFound
-        case 409 if reason == "AlreadyExists":
-            return AlreadyExists
+            # For an unknown path the server answers in plain text, or with a Status that names nothing.
+            return NotFound if is_status and details.get("name") else KindMissing
         case 409:
-            return Conflict
+            return AlreadyExists if reason == "AlreadyExists" else Conflict
         case 410:
             return Gone
-        case 422:
+        case 400 | 413 | 415 | 422:
             return Invalid
         case _:
             return ApiError
 
 
-def _status(body: str | bytes | None) -> Mapping[str, Any]:
-    text = body.decode(errors="replace") if isinstance(body, bytes) else body or ""
-    try:
-        parsed = json.loads(text)
-    except ValueError:
-        return {"message": " ".join(text.split())[:300]} if text.strip() else {}
-    return parsed if isinstance(parsed, dict) else {}
+def _forbidden(message: str, details: Mapping[str, Any]) -> type[ApiError]:
+    causes = details.get("causes") or ()
+    if any(isinstance(cause, dict) and cause.get("reason") == "NamespaceTerminating" for cause in causes):
+        return NamespaceTerminating
+    if _QUOTA.search(message):
+        return QuotaExceeded
+    return RuntimeClassMissing if _RUNTIME_CLASS.search(message) else Forbidden
 
 
-def _seconds(text: str | None) -> float | None:
-    try:
-        return max(0.0, float(text)) if text is not None else None
-    except ValueError:
-        return None
+_FIXES: Mapping[type[ApiError], str] = {
+    KindMissing: "Install Skillwarden's CRDs, or wait until the server serves them.",
+    Unauthorized: "Check the kubeconfig's credentials.",
+}
+
+
+def _retry_after(headers: Mapping[str, str], details: Mapping[str, Any]) -> float | None:
+    for value in (headers.get("Retry-After"), details.get("retryAfterSeconds")):
+        try:
+            seconds = float(value) if value is not None else -1.0
+        except (TypeError, ValueError):
+            continue  # the header may be a date; the next answer will say
+        if 0 <= seconds < 86_400:
+            return seconds
+    return None

@@ -1,37 +1,32 @@
-"""The Kubernetes API as plain dicts: every read and write of the operator passes here.
-
-Each request has a deadline; each failure is one of ``errors``; nothing is retried here, because the work
-queue does that with a fresh look at the world.
-"""
+"""The Kubernetes API as plain dicts: every read and write of the operator passes here."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import aiohttp
-from kubernetes.aio.client import ApiClient, Configuration
-from kubernetes.aio.client.exceptions import ApiException
-
 from . import auth
-from .errors import ApiError, ApiUnavailable, Gone, NotFound, translate
+from .errors import ApiUnavailable, Gone, KindMissing, NotFound, translate
 from .kinds import Kind
+from .transport import Call, RequestHook, Transport
 
 Body = dict[str, Any]
-RequestHook = Callable[[str, str, int], None]
 
 FIELD_MANAGER = "skillwarden"
 PAGE = 500
 #: How often a list starts over because its continue token grew too old.
 LIST_TRIES = 3
+#: Server-side apply takes YAML, of which JSON is a part.
 APPLY = "application/apply-patch+yaml"
-MERGE = "application/merge-patch+json"
 #: Of a log that is read whole; a follower reads on.
 MAX_LOG_BYTES = 4 * 2**20
+#: The server ends a watch after this long; a watch that then goes on in silence is dead.
+WATCH_SECONDS = 240
+#: An object has at most 1.5 MiB; what is longer without a line end is no event.
+_MAX_EVENT_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,29 +54,27 @@ class Gateway:
 
     Parameters
     ----------
-    configuration
+    credentials
         From ``auth.load``.
     request_timeout
         Seconds for one request.
     user_agent
         As the API server's audit log shows it.
     on_request
-        Told verb, kind and status of each request.
+        Told verb, kind and HTTP status of each request; 0 where no answer came.
     """
 
     def __init__(
         self,
-        configuration: Configuration,
+        credentials: auth.Credentials,
         *,
         request_timeout: float = 30.0,
         user_agent: str = "skillwarden",
         on_request: RequestHook = _nothing,
     ) -> None:
-        self._configuration = configuration
-        self._client = ApiClient(configuration)
-        self._client.user_agent = user_agent
-        self._timeout = request_timeout
-        self._on_request = on_request
+        self._transport = Transport(
+            credentials, request_timeout=request_timeout, user_agent=user_agent, on_request=on_request
+        )
 
     @classmethod
     async def connect(
@@ -89,72 +82,101 @@ class Gateway:
         *,
         kubeconfig: Path | None = None,
         context: str | None = None,
+        in_cluster: bool | None = None,
         request_timeout: float = 30.0,
         user_agent: str = "skillwarden",
         on_request: RequestHook = _nothing,
     ) -> Self:
-        """Make a connection; see ``auth.load`` for where to."""
-        configuration = await auth.load(kubeconfig=kubeconfig, context=context)
-        return cls(
-            configuration, request_timeout=request_timeout, user_agent=user_agent, on_request=on_request
-        )
+        """Read the credentials; nothing is asked of the server yet. See ``auth.load`` for where to."""
+        credentials = await auth.load(kubeconfig=kubeconfig, context=context, in_cluster=in_cluster)
+        return cls(credentials, request_timeout=request_timeout, user_agent=user_agent, on_request=on_request)
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._client.close()
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def connection_details(self) -> auth.ConnectionDetails:
-        """Return where this goes, for a client of its own."""
-        return await auth.details(self._configuration)
+        """Return where this goes, for a client of its own; credentials are read anew."""
+        return await auth.details(self._transport.credentials)
 
     async def list(
         self, kind: Kind, *, namespace: str | None = None, label_selector: str = "", field_selector: str = ""
     ) -> Listing:
-        """Return all objects of a kind, page by page; a list that grew too old half-way starts over."""
-        selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
-        query = {name: value for name, value in selectors.items() if value}
-        for _ in range(LIST_TRIES - 1):
-            with contextlib.suppress(Gone):
-                return await self._pages(kind, namespace, query)
-        return await self._pages(kind, namespace, query)
+        """Return all objects of a kind, page by page; a list that grew too old half-way starts over.
 
-    async def _pages(self, kind: Kind, namespace: str | None, query: Mapping[str, str]) -> Listing:
+        Raises
+        ------
+        KindMissing
+            Where the server does not serve the kind; never an empty list.
+        """
+        path = kind.path(namespace=namespace)
+        query = _set({"labelSelector": label_selector, "fieldSelector": field_selector}) | {
+            "limit": str(PAGE)
+        }
+        for _ in range(LIST_TRIES - 1):
+            try:
+                return await self._pages(kind, path, query)
+            except Gone:
+                continue
+        return await self._pages(kind, path, query)
+
+    async def _pages(self, kind: Kind, path: str, query: Mapping[str, str]) -> Listing:
         items: list[Body] = []
         token = ""
         while True:
-            page_query: dict[str, str] = {**query, "limit": str(PAGE)} | (
-                {"continue": token} if token else {}
-            )
-            page = await self._call(
-                "GET", kind, kind.path(namespace=namespace), query=page_query, verb="list"
-            )
-            items.extend(_typed(kind, item) for item in page.get("items") or [])
+            page_query = {**query} | _set({"continue": token})
+            call = Call("list", kind.kind, path, query=page_query)
+            page = await self._transport.object(call)
+            if not isinstance(page.get("items"), list | None) or not _is_list(page):
+                # What is not listed counts as deleted: no other answer may read as an empty list.
+                raise ApiUnavailable(200, "NotAList", f"{call}: the answer is no list.")
+            items.extend(_typed(kind, item) for item in page.get("items") or ())
             meta = page.get("metadata") or {}
             token = meta.get("continue") or ""
             if not token:
                 return Listing(items, str(meta.get("resourceVersion", "")))
 
     async def get(self, kind: Kind, *, name: str, namespace: str | None = None) -> Body | None:
-        """Return one object, or ``None``."""
+        """Return one object, or ``None``; ``KindMissing`` where the server does not serve the kind."""
         try:
-            return await self._call("GET", kind, kind.path(namespace=namespace, name=name))
+            return await self._transport.object(
+                Call("get", kind.kind, kind.path(namespace=namespace, name=name))
+            )
+        except KindMissing:
+            raise
         except NotFound:
             return None
 
-    async def create(self, kind: Kind, body: Body, *, dry_run: bool = False) -> Body:
+    async def create(self, kind: Kind, body: Mapping[str, Any], *, dry_run: bool = False) -> Body:
         """Create an object; ``AlreadyExists`` where one of that name stands."""
         query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
-        path = kind.path(namespace=body["metadata"].get("namespace"))
-        return await self._call("POST", kind, path, query=query, body=body, verb="create")
+        path = kind.path(namespace=_namespace(kind, body))
+        return await self._transport.object(
+            Call("create", kind.kind, path, "POST", query, _complete(kind, body))
+        )
 
     async def apply(
-        self, kind: Kind, body: Body, *, subresource: str | None = None, force: bool = True
+        self, kind: Kind, body: Mapping[str, Any], *, subresource: str | None = None, force: bool = True
     ) -> Body:
-        """Server-side apply with our field manager; to ``/status`` with ``subresource="status"``."""
-        meta = body["metadata"]
-        path = kind.path(namespace=meta.get("namespace"), name=meta["name"], subresource=subresource)
+        """Server-side apply with our field manager; to ``/status`` with ``subresource="status"``.
+
+        With a ``metadata.resourceVersion`` in the body, ``Conflict`` where the object has changed since.
+        For a status always send it: a wrong uid alone goes unnoticed there.
+        """
+        path = kind.path(
+            namespace=_namespace(kind, body), name=body["metadata"]["name"], subresource=subresource
+        )
         query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
-        return await self._call("PATCH", kind, path, query=query, body=body, content_type=APPLY, verb="apply")
+        verb = f"apply-{subresource}" if subresource else "apply"
+        return await self._transport.object(
+            Call(verb, kind.kind, path, "PATCH", query, _complete(kind, body), APPLY)
+        )
 
     async def delete(
         self,
@@ -167,13 +189,15 @@ class Gateway:
         grace_seconds: int | None = None,
     ) -> bool:
         """Delete an object; ``False`` if it is already gone, ``Conflict`` if it is another one by now."""
-        named = {"uid": uid, "resourceVersion": resource_version}
-        preconditions = {field: value for field, value in named.items() if value is not None}
+        preconditions = _set({"uid": uid, "resourceVersion": resource_version})
         options: Body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         options |= {"preconditions": preconditions} if preconditions else {}
         options |= {"gracePeriodSeconds": grace_seconds} if grace_seconds is not None else {}
+        path = kind.path(namespace=namespace, name=name)
         try:
-            await self._call("DELETE", kind, kind.path(namespace=namespace, name=name), body=options)
+            await self._transport.object(Call("delete", kind.kind, path, "DELETE", body=options))
+        except KindMissing:
+            raise
         except NotFound:
             return False
         return True
@@ -187,128 +211,106 @@ class Gateway:
         tail_lines: int | None = None,
         limit_bytes: int | None = None,
     ) -> str:
-        """Return a container's log, or its end; what is not UTF-8 is replaced."""
-        query = {"container": container, "limitBytes": str(limit_bytes or MAX_LOG_BYTES)}
+        """Return a container's log, or its end; what is not UTF-8 is replaced.
+
+        Raises
+        ------
+        NotFound, Invalid
+            No such Pod; or no such container, or one that has not started.
+        """
+        limit = MAX_LOG_BYTES if limit_bytes is None else limit_bytes
+        query = {"container": container, "limitBytes": str(limit)}
         query |= {"tailLines": str(tail_lines)} if tail_lines is not None else {}
         path = Kind.POD.path(namespace=namespace, name=name, subresource="log")
-        async with self._response("GET", Kind.POD, path, query=query, verb="log") as response:
-            data = await response.read()
-        return bytes(data).decode("utf-8", errors="replace")
+        data = await self._transport.read(Call("log", "Pod", path, query=query))
+        return data.decode("utf-8", errors="replace")
 
     async def follow_pod_log(self, namespace: str, name: str, container: str) -> AsyncIterator[bytes]:
         """Yield a container's log as it is written, until the container ends."""
         path = Kind.POD.path(namespace=namespace, name=name, subresource="log")
-        query = {"container": container, "follow": "true"}
-        async with self._response("GET", Kind.POD, path, query=query, verb="log", endless=True) as response:
-            async for chunk in response.content.iter_any():
+        call = Call("log", "Pod", path, query={"container": container, "follow": "true"})
+        # Silence is the container's affair.
+        async with self._transport.stream(call, silence=None) as chunks:
+            async for chunk in chunks:
                 yield chunk
 
     async def watch(
-        self, kind: Kind, *, namespace: str, name: str, resource_version: str
+        self, kind: Kind, *, namespace: str | None, name: str, resource_version: str
     ) -> AsyncIterator[tuple[str, Body]]:
-        """Yield changes of one object; ends when the server ends it. For the CLI's waiting only."""
+        """Yield changes of one object; ends when the server ends it. For the CLI's waiting only.
+
+        Raises
+        ------
+        Gone
+            Where the resource version is too old: get the object again.
+        """
         query = {
             "watch": "true",
+            "allowWatchBookmarks": "true",
             "fieldSelector": f"metadata.name={name}",
             "resourceVersion": resource_version,
-            "timeoutSeconds": "240",
+            "timeoutSeconds": str(WATCH_SECONDS),
         }
-        path = kind.path(namespace=namespace)
-        async with self._response("GET", kind, path, query=query, verb="watch", endless=True) as response:
-            async for line in response.content:
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    raise translate(int(event["object"].get("code") or 500), json.dumps(event["object"]))
-                yield event["type"], event["object"]
-
-    # -- one request -----------------------------------------------------------------------------------
-
-    async def _call(
-        self,
-        method: str,
-        kind: Kind,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Body | None = None,
-        content_type: str = "application/json",
-        verb: str = "",
-    ) -> Body:
-        async with self._response(
-            method, kind, path, query=query, body=body, content_type=content_type, verb=verb
-        ) as response:
-            data = await response.read()
-        try:
-            answer = json.loads(data)
-        except ValueError as error:
-            text = " ".join(bytes(data).decode(errors="replace").split())[:200]
-            raise ApiUnavailable(
-                response.status, "NotJson", f"the API server's answer is not JSON: {text!r}"
-            ) from error
-        if not isinstance(answer, dict):
-            raise ApiUnavailable(response.status, "NotAnObject", "the API server's answer is no object")
-        return answer
-
-    @contextlib.asynccontextmanager
-    async def _response(
-        self,
-        method: str,
-        kind: Kind,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Body | None = None,
-        content_type: str = "application/json",
-        verb: str = "",
-        endless: bool = False,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a request and give the answer; anything but a success raises one of ``errors``."""
-        verb = verb or method.lower()
-        status = 0
-        timeout = aiohttp.ClientTimeout(total=None if endless else self._timeout, sock_connect=10)
-        with _translated(self._timeout):
-            try:
-                method, url, headers, data, _ = await self._client.param_serialize(
-                    method,
-                    path,
-                    query_params=list((query or {}).items()),
-                    header_params={"Accept": "application/json", "Content-Type": content_type},
-                    body=body,
-                    auth_settings=["BearerToken"],
-                )
-                answer = await self._client.call_api(
-                    method, url, header_params=headers, body=data, _request_timeout=timeout
-                )
-                response: aiohttp.ClientResponse = answer.response
-                status = response.status
-                if not 200 <= status <= 299:
-                    raise translate(status, await response.read(), headers=response.headers)
-            finally:
-                self._on_request(verb, kind.kind, status)
-            try:
-                yield response
-            finally:
-                response.release()
+        call = Call("watch", kind.kind, kind.path(namespace=namespace), query=query)
+        async with self._transport.stream(call, silence=WATCH_SECONDS + 30) as chunks:
+            async for line in _lines(chunks):
+                event, record = _event(call, line)
+                if event != "BOOKMARK":
+                    yield event, record
 
 
-@contextlib.contextmanager
-def _translated(timeout: float) -> Iterator[None]:
-    """Turn what the client raises into ``errors``: the one place that knows the client's exceptions."""
+def _event(call: Call, line: bytes) -> tuple[str, Body]:
     try:
-        yield
-    except ApiError:
-        raise
-    except ApiException as error:
-        raise translate(error.status or 500, error.body, headers=error.headers) from error
-    except TimeoutError as error:
-        text = f"the API server did not answer within {timeout:g} s."
-        raise ApiUnavailable(0, "Timeout", text) from error
-    except (aiohttp.ClientError, OSError) as error:
-        text = f"the API server cannot be reached: {error or type(error).__name__}."
-        raise ApiUnavailable(0, "Unreachable", text) from error
+        event = json.loads(line)
+        type_, record = str(event["type"]), dict(event["object"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ApiUnavailable(
+            200, "NotAnEvent", f"{call}: the server sent something that is no event."
+        ) from error
+    if type_ == "ERROR":
+        raise translate(int(record.get("code") or 500), json.dumps(record), what=str(call))
+    return type_, record
+
+
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    rest = bytearray()
+    async for chunk in chunks:
+        *whole, last = chunk.split(b"\n")
+        for part in whole:
+            line = bytes(rest + part)
+            rest.clear()
+            if line.strip():
+                yield line
+        rest += last
+        if len(rest) > _MAX_EVENT_BYTES:
+            raise ApiUnavailable(
+                200, "NotAnEvent", f"more than {_MAX_EVENT_BYTES} bytes came without a line end."
+            )
+    if rest.strip():
+        yield bytes(rest)
+
+
+def _is_list(page: Body) -> bool:
+    return str(page.get("kind", "")).endswith("List")
 
 
 def _typed(kind: Kind, item: Body) -> Body:
     """Give a list's item the apiVersion and kind that the API server leaves out there."""
-    version = f"{kind.group}/{kind.version}" if kind.group else kind.version
-    return {"apiVersion": version, "kind": kind.kind, **item}
+    return {"apiVersion": kind.api_version, "kind": kind.kind, **item}
+
+
+def _complete(kind: Kind, body: Mapping[str, Any]) -> Body:
+    """Name the kind, and drop what the server refuses to be sent back."""
+    meta = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
+    return {"apiVersion": kind.api_version, "kind": kind.kind, **body, "metadata": meta}
+
+
+def _namespace(kind: Kind, body: Mapping[str, Any]) -> str | None:
+    namespace = body["metadata"].get("namespace")
+    if kind.namespaced and not namespace:
+        raise ValueError(f"{kind.kind} {body['metadata'].get('name')!r} needs metadata.namespace")
+    return namespace if kind.namespaced else None
+
+
+def _set(values: Mapping[str, str | None]) -> dict[str, str]:
+    return {key: value for key, value in values.items() if value}

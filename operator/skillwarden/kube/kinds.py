@@ -1,4 +1,4 @@
-"""The kinds of objects that the operator reads or writes, and their paths."""
+"""The kinds of objects that Skillwarden reads or writes, and their paths."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ class Kind(Enum):
     SERVICE_ACCOUNT = ("", "v1", "serviceaccounts", "ServiceAccount", True)
     CONFIG_MAP = ("", "v1", "configmaps", "ConfigMap", True)
     NAMESPACE = ("", "v1", "namespaces", "Namespace", False)
+    RUNTIME_CLASS = ("node.k8s.io", "v1", "runtimeclasses", "RuntimeClass", False)
+    RESOURCE_QUOTA = ("", "v1", "resourcequotas", "ResourceQuota", True)
     EVENT = ("", "v1", "events", "Event", True)
     CUSTOM_RESOURCE_DEFINITION = (
         "apiextensions.k8s.io",
@@ -43,17 +45,35 @@ class Kind(Enum):
         self.kind = kind
         self.namespaced = namespaced
 
+    @property
+    def api_version(self) -> str:
+        """The ``apiVersion`` of its objects."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
     def path(
         self, *, namespace: str | None = None, name: str | None = None, subresource: str | None = None
     ) -> str:
-        """Return the URL path of a collection, an object or a subresource of it."""
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        parts = [root]
-        if self.namespaced and namespace is not None:
-            parts += ["namespaces", quote(namespace, safe="")]
-        parts.append(self.plural)
-        if name is not None:
-            parts.append(quote(name, safe=""))
-        if subresource is not None:
-            parts.append(subresource)
-        return "/".join(parts)
+        """Return the URL path of a collection, an object or a subresource of it; names are quoted.
+
+        Raises
+        ------
+        ValueError
+            Where the path would be another object's or a collection's: an empty name, an object of a
+            namespaced kind without its namespace, a namespace for a cluster-scoped kind.
+        """
+        if namespace is not None and not self.namespaced:
+            raise ValueError(f"{self.kind} is cluster-scoped; no namespace may be given")
+        if name is not None and namespace is None and self.namespaced:
+            raise ValueError(f"{self.kind} is namespaced; {name!r} needs a namespace")
+        if subresource is not None and name is None:
+            raise ValueError(f"the subresource {subresource} of {self.kind} needs a name")
+        root = f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"
+        scope = () if namespace is None else ("namespaces", _segment(namespace))
+        rest = (_segment(part) for part in (name, subresource) if part is not None)
+        return "/".join((root, *scope, self.plural, *rest))
+
+
+def _segment(text: str) -> str:
+    if text in {"", ".", ".."}:
+        raise ValueError(f"{text!r} is no name of an object")
+    return quote(text, safe="")

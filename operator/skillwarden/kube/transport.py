@@ -1,4 +1,7 @@
-"""One request to the API server: authenticated, timed, counted, and its failures translated."""
+"""One request to the API server: authenticated, timed, counted, and its failures translated.
+
+Nothing is retried here but once after a 401: the work queue retries, with a fresh look at the world.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -14,18 +18,28 @@ from kubernetes.aio.client import ApiClient
 from kubernetes.aio.client.exceptions import OpenApiException
 
 from .auth import Credentials
-from .errors import ApiUnavailableError, UnauthorizedError, error_from
+from .errors import ApiUnavailable, Unauthorized, translate
 
-#: Sees each request that was made: verb, kind, HTTP status; 0 where no answer came.
+#: Told verb, kind and HTTP status of each request; 0 where no answer came.
 RequestHook = Callable[[str, str, int], None]
+JSON = "application/json"
 _T = TypeVar("_T")
-_JSON = "application/json"
-#: Server-side apply takes YAML, of which JSON is a part.
-APPLY = "application/apply-patch+yaml"
 
 
-def _ignore(_verb: str, _kind: str, _status: int) -> None:
-    return None
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is asked, and how it is called in metrics and messages."""
+
+    verb: str
+    kind: str
+    path: str
+    method: str = "GET"
+    query: Mapping[str, str] | None = None
+    body: Any = None
+    content_type: str = JSON
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.kind} ({self.path})"
 
 
 class Transport:
@@ -36,182 +50,136 @@ class Transport:
     credentials
         Where and who.
     request_timeout
-        Seconds for one request, connecting included; of a stream, for its beginning only.
+        Seconds for one request, connecting included; for the beginning of a stream.
     user_agent
-        Shown in audit logs.
+        As the API server's audit log shows it.
     on_request
         For metrics.
     """
 
     def __init__(
-        self,
-        credentials: Credentials,
-        *,
-        request_timeout: float,
-        user_agent: str,
-        on_request: RequestHook | None = None,
+        self, credentials: Credentials, *, request_timeout: float, user_agent: str, on_request: RequestHook
     ) -> None:
-        self._credentials = credentials
+        self.credentials = credentials
         self._timeout = request_timeout
         self._client = ApiClient(credentials.configuration)
         self._client.user_agent = user_agent
-        self._on_request = on_request or _ignore
+        self._on_request = on_request
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close every connection."""
         await self._client.close()  # type: ignore[no-untyped-call]
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        verb: str,
-        kind: str,
-        query: Mapping[str, str] | None = None,
-        body: Any = None,
-        content_type: str = _JSON,
-    ) -> dict[str, Any]:
+    async def object(self, call: Call) -> dict[str, Any]:
         """Send a request and return the object of the answer.
 
         Raises
         ------
         ApiError
             As the server refused.
-        ApiUnavailableError
+        ApiUnavailable
             No answer, none in time, or none of an API server.
         """
-        data = await self.read(
-            method, path, verb=verb, kind=kind, query=query, body=body, content_type=content_type
-        )
+        data = await self.read(call)
         try:
-            record = json.loads(data)
+            answer = json.loads(data)
         except ValueError as error:
-            raise ApiUnavailableError(
-                f"{_what(verb, kind, path)} failed: the answer is not JSON; is it an API server's?",
-                status=200,
-            ) from error
-        if not isinstance(record, dict):
-            raise ApiUnavailableError(
-                f"{_what(verb, kind, path)} failed: the answer is no object.", status=200
-            )
-        return record
+            start = " ".join(data[:400].decode(errors="replace").split())[:120]
+            raise ApiUnavailable(200, "NotJson", f"{call}: the answer is not JSON: {start!r}") from error
+        if not isinstance(answer, dict):
+            raise ApiUnavailable(200, "NotAnObject", f"{call}: the answer is no object.")
+        return answer
 
-    async def read(
-        self,
-        method: str,
-        path: str,
-        *,
-        verb: str,
-        kind: str,
-        query: Mapping[str, str] | None = None,
-        body: Any = None,
-        content_type: str = _JSON,
-    ) -> bytes:
-        """Send a request and return the bytes of the answer; raises as ``request``."""
+    async def read(self, call: Call) -> bytes:
+        """Send a request and return the bytes of the answer; raises as ``object``."""
         timeout = aiohttp.ClientTimeout(total=self._timeout)
 
         async def once() -> bytes:
-            with self._translated(verb, kind, path):
-                status, headers, response = await self._send(
-                    method, path, query, body, content_type, timeout=timeout, accept=_JSON
-                )
+            with self._translated(call):
+                response = await self._send(call, timeout=timeout)
                 data = bytes(await response.read())
-            self._check(status, headers, data, verb=verb, kind=kind, path=path)
+            self._check(call, response, data)
             return data
 
-        return await self._with_renewal(once)
+        return await self._renewing(once)
 
     @asynccontextmanager
-    async def stream(
-        self, path: str, *, verb: str, kind: str, query: Mapping[str, str], silence: float | None
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def stream(self, call: Call, *, silence: float | None) -> AsyncIterator[AsyncIterator[bytes]]:
         """Open a long answer and give its chunks as they come; closed with the context.
 
         Parameters
         ----------
-        path, verb, kind, query
-            As ``request``.
+        call
+            What is asked.
         silence
             Seconds without a byte after which the stream counts as dead; ``None`` for never.
         """
-        timeout = aiohttp.ClientTimeout(total=None, connect=self._timeout, sock_read=silence)
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=silence)
 
         async def once() -> aiohttp.ClientResponse:
-            with self._translated(verb, kind, path):
+            with self._translated(call):
                 async with asyncio.timeout(self._timeout):
-                    status, headers, response = await self._send(
-                        "GET", path, query, None, _JSON, timeout=timeout, accept="*/*"
-                    )
-                    failed = b"" if 200 <= status < 300 else bytes(await response.read())
-            self._check(status, headers, failed, verb=verb, kind=kind, path=path)
+                    response = await self._send(call, timeout=timeout)
+                    failed = b"" if response.ok else bytes(await response.read())
+            self._check(call, response, failed)
             return response
 
-        response = await self._with_renewal(once)
+        response = await self._renewing(once)
         try:
-            yield self._chunks(response, verb, kind, path)
+            yield self._chunks(call, response)
         finally:
             response.close()
 
-    async def _chunks(
-        self, response: aiohttp.ClientResponse, verb: str, kind: str, path: str
-    ) -> AsyncIterator[bytes]:
-        with self._translated(verb, kind, path, count=False):
-            async for chunk in response.content.iter_any():
-                yield chunk
+    async def _chunks(self, call: Call, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        chunks = response.content.iter_any()
+        while True:
+            with self._translated(call, count=False):
+                try:
+                    chunk = await anext(chunks)
+                except StopAsyncIteration:
+                    return
+            yield chunk
 
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        body: Any,
-        content_type: str,
-        *,
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - a value for the client, not a bound of ours
-        accept: str,
-    ) -> tuple[int, Mapping[str, str], aiohttp.ClientResponse]:
-        target = f"{path}?{urlencode(query)}" if query else path
+    async def _send(self, call: Call, *, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:  # noqa: ASYNC109 - a value for the client, not a bound of ours
+        target = f"{call.path}?{urlencode(call.query)}" if call.query else call.path
         method, url, headers, body, _ = await self._client.param_serialize(
-            method,
+            call.method,
             target,
-            header_params={"Accept": accept, "Content-Type": content_type},
-            body=body,
+            header_params={"Accept": JSON, "Content-Type": call.content_type},
+            body=call.body,
             auth_settings=["BearerToken"],
         )
         answer = await self._client.call_api(
             method, url, header_params=headers, body=body, _request_timeout=timeout
         )
-        return answer.status, answer.headers, answer.response
+        response: aiohttp.ClientResponse = answer.response
+        return response
 
-    async def _with_renewal(self, once: Callable[[], Awaitable[_T]]) -> _T:
+    async def _renewing(self, once: Callable[[], Awaitable[_T]]) -> _T:
         """Try again once after a 401: tokens expire, and the file or plugin has the next one by then."""
         try:
             return await once()
-        except UnauthorizedError:
-            await self._credentials.renew()
+        except Unauthorized:
+            await self.credentials.renew()
             return await once()
 
-    def _check(
-        self, status: int, headers: Mapping[str, str], data: bytes, *, verb: str, kind: str, path: str
-    ) -> None:
-        self._on_request(verb, kind, status)
-        if not 200 <= status < 300:
-            raise error_from(status, data, what=_what(verb, kind, path), headers=headers)
+    def _check(self, call: Call, response: aiohttp.ClientResponse, data: bytes) -> None:
+        self._on_request(call.verb, call.kind, response.status)
+        if not 200 <= response.status < 300:
+            raise translate(response.status, data, headers=response.headers, what=str(call))
 
     @contextmanager
-    def _translated(self, verb: str, kind: str, path: str, *, count: bool = True) -> Iterator[None]:
-        """The one place where the client's errors become ours."""
+    def _translated(self, call: Call, *, count: bool = True) -> Iterator[None]:
+        """The one place that knows the client's exceptions."""
         try:
             yield
         except (aiohttp.ClientError, OpenApiException, OSError) as error:
             if count:
-                self._on_request(verb, kind, 0)
+                self._on_request(call.verb, call.kind, 0)
             # TimeoutError is an OSError, and says nothing by itself.
-            late = isinstance(error, TimeoutError)
-            reason = "no answer in time" if late else f"{type(error).__name__}: {error}"
-            raise ApiUnavailableError(f"{_what(verb, kind, path)} failed: {reason}.") from error
-
-
-def _what(verb: str, kind: str, path: str) -> str:
-    return f"{verb} {kind} ({path})"
+            if isinstance(error, TimeoutError):
+                raise ApiUnavailable(
+                    0, "Timeout", f"{call}: the API server did not answer in time."
+                ) from error
+            text = f"{call}: the API server cannot be reached: {error or type(error).__name__}."
+            raise ApiUnavailable(0, "Unreachable", text) from error
