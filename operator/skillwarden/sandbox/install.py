@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -155,7 +156,9 @@ def _run(command: list[str], *, scratch: Path, secret: str) -> None:
 def _diagnose(output: str, *, status: int) -> SkillwardenError:
     """Tell pip's failures apart by its words; what is not recognised is a failed install."""
     errors = [line.strip() for line in output.splitlines() if "ERROR" in line or "No space" in line]
-    last = (errors or output.strip().splitlines() or ["no output"])[0][:400]
+    last = (errors or output.strip().splitlines() or ["no output"])[0]
+    # A person looks for the file, not for the depot's address before it.
+    last = re.sub(r"https?://\S+/|\(from .*", "", last).strip()[:400]
     print(output[-4000:], file=sys.stderr)  # noqa: T201 - the init container's log
     if "DO NOT MATCH THE HASHES" in output:
         return IntegrityError(
