@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import ssl
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,8 @@ from skillwarden.localcluster.node import ApiConnection, LocalImage, Node, NodeC
 # Test folders are no packages: what tests share is found by its folder.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from node_support import FAST, TOKEN, Cluster, StartNode  # noqa: E402 (after the path)
+from node_processes import Runner, node_process, world_readable_folder  # noqa: E402 (after the path)
+from node_support import FAST, PYTHON, TOKEN, Cluster, StartNode  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +76,9 @@ async def start_node(cluster: Cluster, node_logs: NodeLogs, tmp_path: Path) -> A
     yield start
     for node in nodes:
         await node.stop()
-    assert not [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(tmp_path) in line]
+    assert not [
+        line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(tmp_path) in line
+    ]
 
 
 @pytest.fixture
@@ -83,3 +88,36 @@ async def node(start_node: StartNode, node_config: NodeConfig) -> Node:
     if node.simulated:
         pytest.skip(f"no sandbox can be made on this machine: {node.simulated}")
     return node
+
+
+@pytest.fixture
+async def runner(
+    request: pytest.FixtureRequest, cluster: Cluster, images: dict[str, LocalImage], node_logs: NodeLogs
+) -> AsyncIterator[Runner]:
+    """A node run by root, then by an ordinary user, in processes of their own where needed.
+
+    Tests take it through the marks in `by_root_and_by_user`.
+    """
+    who, changes = request.param
+    with world_readable_folder() as folder:
+        config = {
+            "name": "test-node",
+            "work_dir": str(folder / "work"),
+            "image": PYTHON,
+            "pids": 64,
+            "cgroup_parent": "skillwarden-tests",
+            "timings": asdict(FAST),
+            "url": cluster.url,
+            "token": TOKEN,
+            "ca_file": str(folder / "ca.pem"),
+            **changes,
+        }
+        shutil.copyfile(cluster.ca_file, folder / "ca.pem")
+        (folder / "ca.pem").chmod(0o644)
+        async with node_process(who, config, folder) as process:
+            yield Runner(who, cluster, folder / "work")
+        assert process.returncode == 0, "the node did not stop cleanly"
+        assert not [
+            line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(folder) in line
+        ]
+        assert not list(Path("/sys/fs/cgroup").glob("*/skillwarden-tests/*"))

@@ -69,7 +69,10 @@ class Cluster:
     async def call(self, method: str, path: str, body: Any = None) -> Any:
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
         async with self._session.request(
-            method, self.url + path, data=json.dumps(body) if body is not None else None, headers={"Content-Type": kind}
+            method,
+            self.url + path,
+            data=json.dumps(body) if body is not None else None,
+            headers={"Content-Type": kind},
         ) as response:
             answer = json.loads(await response.read())
             if response.status == 404:

@@ -148,7 +148,7 @@ def _file_system(plan: ContainerPlan, tools: HostTools, sources: Sources) -> lis
     for name, target in plan.image.links.items():
         options += [*_parents(f"{LINK_DIR}/{name}"), "--symlink", target, f"{LINK_DIR}/{name}"]
     if not any(_within(plan.working_dir, mount.path) for mount in plan.mounts):
-        options += _parents(f"{plan.working_dir}/.")
+        options += _parents(f"{plan.working_dir}/any")
     for mount, descriptor in zip(plan.mounts, sources.volumes, strict=True):
         options += [
             *_parents(mount.path),

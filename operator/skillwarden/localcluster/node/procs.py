@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process: its parent, its start in clock ticks since boot, its resident memory in bytes."""
+    """One process: its parent, and its start in clock ticks since boot."""
 
     pid: int
     parent: int
     started: int
-    resident: int
 
 
 def processes() -> Iterator[Process]:
@@ -29,7 +25,7 @@ def processes() -> Iterator[Process]:
         with contextlib.suppress(OSError):
             # The name in parentheses may hold anything, a parenthesis too.
             fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            yield Process(int(entry.name), int(fields[1]), int(fields[19]), int(fields[21]) * _PAGE)
+            yield Process(int(entry.name), int(fields[1]), int(fields[19]))
 
 
 def first_child(pid: int) -> int | None:
@@ -38,8 +34,8 @@ def first_child(pid: int) -> int | None:
     return min(children, key=lambda each: (each.started, each.pid)).pid if children else None
 
 
-def resident_bytes(root: int) -> int:
-    """The memory that a process and all below it hold in RAM; shared pages count once for each holder."""
+def memory_bytes(root: int) -> int:
+    """The memory that a process and all below it hold in RAM; a page that several share counts once."""
     everyone = list(processes())
     family = {root}
     grown = True
@@ -47,4 +43,13 @@ def resident_bytes(root: int) -> int:
         found = {each.pid for each in everyone if each.parent in family} - family
         family |= found
         grown = bool(found)
-    return sum(each.resident for each in everyone if each.pid in family)
+    return sum(_proportional(pid) for pid in family)
+
+
+def _proportional(pid: int) -> int:
+    """A process's share of its memory: each page divided by how many map it."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0

@@ -125,20 +125,17 @@ def operator_image() -> LocalImage:
     site = package.parent
     # Not editable: its dependencies are its neighbours.
     shown = site if site.name in {"site-packages", "dist-packages"} else package
-    python = (
-        str(Path(sys.prefix) / "bin" / "python3")
-        if sys.prefix != sys.base_prefix
-        else str(runtime.executable)
-    )
-    links = dict.fromkeys(("python", "python3", f"python{runtime.version}"), python)
-    script = Path(sys.prefix) / "bin" / "skillwarden"
-    if script.is_file():
-        links["skillwarden"] = str(script)
+    if sys.prefix == sys.base_prefix:
+        python, path = str(runtime.executable), (LINK_DIR, *DEFAULT_PATH)
+    else:
+        # By its own path: through a link elsewhere the interpreter would not find its environment.
+        scripts = Path(sys.prefix) / "bin"
+        python, path = str(scripts / "python3"), (str(scripts), LINK_DIR, *DEFAULT_PATH)
     return LocalImage(
         name=OPERATOR_IMAGE,
         binds=_outside_usr([runtime.prefix, Path(sys.prefix), shown]),
-        links=links,
-        path=(LINK_DIR, *DEFAULT_PATH),
+        links=dict.fromkeys(("python", "python3", f"python{runtime.version}"), str(runtime.executable)),
+        path=path,
         env={"PYTHONDONTWRITEBYTECODE": "1"},
         command=("python3",),
         python=python,

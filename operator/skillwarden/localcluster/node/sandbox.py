@@ -215,9 +215,9 @@ class Sandbox:
             if self._process is not None and self._process.returncode is None:
                 self._process.kill()
 
-    async def resident_bytes(self) -> int:
+    async def memory_bytes(self) -> int:
         """What the container holds in RAM; for a node without cgroups."""
-        return 0 if self._init_pid is None else await asyncio.to_thread(procs.resident_bytes, self._init_pid)
+        return 0 if self._init_pid is None else await asyncio.to_thread(procs.memory_bytes, self._init_pid)
 
     def _running(self) -> asyncio.subprocess.Process:
         if self._process is None:

@@ -71,6 +71,7 @@ class PodWorker:
         self._replan = asyncio.Event()
         self._dirty = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._terminating = False
 
     def start(self) -> None:
         """Begin, in a task of its own."""
@@ -82,6 +83,7 @@ class PodWorker:
 
     async def terminate(self, grace_seconds: float) -> None:
         """End every process, and wait until all is cleaned up. May be called again with a shorter grace."""
+        self._terminating = True
         self._halt.set()
         await asyncio.gather(*(each.stop(grace_seconds) for each in list(self._sandboxes.values())))
         if self._task is not None:
@@ -140,6 +142,8 @@ class PodWorker:
             await self._publish_to_the_end()
 
     async def _live(self) -> None:
+        if self._state.ended is not None:
+            return
         plan = await self._planned()
         if plan is None:
             return
@@ -373,7 +377,7 @@ class PodWorker:
     async def _end_over_memory(self) -> None:
         for each in list(self._sandboxes.values()):
             limit = each.plan.limits.memory_bytes
-            if limit is not None and await each.resident_bytes() > limit:
+            if limit is not None and await each.memory_bytes() > limit:
                 each.kill(over_memory=True)
 
     async def _walk(self, plan: PodPlan) -> None:
@@ -417,8 +421,9 @@ class PodWorker:
     async def _publish_to_the_end(self) -> None:
         """The last status of a Pod that ended by itself must arrive; another is tried once."""
         pause = self._services.config.timings.reconnect_initial
-        finished = self._state.phase() in {Phase.SUCCEEDED, Phase.FAILED}
-        while not await self._reporter.publish(self._state) and finished:
+        while not await self._reporter.publish(self._state):
+            if self._terminating:
+                return
             await asyncio.sleep(pause)
             pause = min(pause * 2, self._services.config.timings.reconnect_max)
 
