@@ -1,0 +1,50 @@
+"""The images: nothing unlocked is installed, nobody is root, and what the builder relies on is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from skillwarden.builders.pod import PREPARE_COMMAND, USER_ID
+
+
+@pytest.fixture(scope="module")
+def stages(repo_root: Path) -> dict[str, str]:
+    text = (repo_root / "Dockerfile").read_text().replace("\\\n", " ")
+    parts = re.split(r"^FROM \S+ AS (\S+)$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def test_the_targets_are_the_operator_and_the_python_runtime(stages: dict[str, str]) -> None:
+    assert list(stages) == ["build", "operator", "runtime-python"]
+
+
+def test_every_base_image_is_an_argument(repo_root: Path) -> None:
+    bases = re.findall(r"^FROM (\S+)", (repo_root / "Dockerfile").read_text(), flags=re.MULTILINE)
+    assert all(base.startswith("${") for base in bases)
+
+
+def test_what_is_installed_is_locked_by_hash_and_never_built(stages: dict[str, str]) -> None:
+    installs = [line for text in stages.values() for line in text.splitlines() if "pip install" in line]
+    assert installs
+    for line in installs:
+        assert "--require-hashes" in line
+        assert "--only-binary :all:" in line
+
+
+@pytest.mark.parametrize("target", ["operator", "runtime-python"])
+def test_nobody_is_root(stages: dict[str, str], target: str) -> None:
+    users = re.findall(r"^USER (\S+)$", stages[target], flags=re.MULTILINE)
+    assert users == [f"{USER_ID}:{USER_ID}"]
+
+
+def test_the_init_containers_command_finds_its_interpreter(stages: dict[str, str]) -> None:
+    assert PREPARE_COMMAND[0] == "python"
+    assert "PATH=/opt/skillwarden/bin:" in stages["operator"]
+
+
+def test_the_runtime_has_no_installer(stages: dict[str, str]) -> None:
+    assert "pip uninstall" in stages["runtime-python"]
+    assert "COPY --from" not in stages["runtime-python"]
