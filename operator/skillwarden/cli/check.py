@@ -43,7 +43,7 @@ ALLOWED, NOT_ALLOWED, UNDECIDED, WRONG_USE = 0, 1, 2, 64
 FORMATS = ("table", "json", "sarif")
 
 
-def command(
+def command(  # noqa: PLR0917 - typer names every option by its parameter
     path: Annotated[Path, typer.Argument(help="A Skill manifest, or a folder with a SKILL.md.")],
     policy: Annotated[
         list[Path] | None,

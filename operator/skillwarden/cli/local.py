@@ -43,6 +43,16 @@ class Folder:
         return self.root / "cluster" / "kubeconfig"
 
     @property
+    def key(self) -> Path:
+        """The depot's key."""
+        return self.root / "depot.key"
+
+    @property
+    def socket(self) -> Path:
+        """The depot's socket, in a folder that only its owner can enter."""
+        return self.root / "run" / "depot.sock"
+
+    @property
     def pid_file(self) -> Path:
         """The process that `up` started."""
         return self.root / "pid"
@@ -127,6 +137,9 @@ def up(
 
 def _say_how(place: Folder) -> None:
     typer.echo(f"export KUBECONFIG={place.kubeconfig}")
+    # For `skillwarden report`, which asks the depot.
+    typer.echo(f"export SKILLWARDEN_DEPOT__UNIX_SOCKET={place.socket}")
+    typer.echo(f"export SKILLWARDEN_DEPOT__KEY_FILE={place.key}")
 
 
 @app.command()
@@ -187,11 +200,10 @@ def serve(directory: DirectoryOption = None) -> None:
 
     place = folder(directory)
     place.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key = place.root / "depot.key"
-    if not key.exists():
-        key.touch(mode=0o600)
-        key.write_text(secrets.token_hex(32))
-    serve_until_stopped(place, key)
+    if not place.key.exists():
+        place.key.touch(mode=0o600)
+        place.key.write_text(secrets.token_hex(32))
+    serve_until_stopped(place)
 
 
 def _need_extra() -> None:

@@ -30,12 +30,12 @@ SANDBOX_PORT = 8480
 DEPOT_NAMESPACE = "skillwarden-system"
 
 
-def serve_until_stopped(place: Folder, key: Path) -> None:
+def serve_until_stopped(place: Folder) -> None:
     """Start everything, say that it is ready, and stop everything on SIGTERM or SIGINT."""
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    socket = place.root / "run" / "depot.sock"
+    socket, key = place.socket, place.key
     socket.parent.mkdir(mode=0o700, exist_ok=True)
     endpoint = DepotEndpoint(
         labels={LABEL_COMPONENT: COMPONENT_DEPOT},
@@ -57,7 +57,7 @@ def serve_until_stopped(place: Folder, key: Path) -> None:
                 str(key),
             ]
         )
-        operator = _start(["operator", "run"], operator_env(place, key, socket))
+        operator = _start(["operator", "run"], operator_env(place))
         try:
             asyncio.run(_wait_for_operator(cluster, operator, depot))
             place.ready_file.write_text(json.dumps(_facts(cluster)))
@@ -71,7 +71,7 @@ def serve_until_stopped(place: Folder, key: Path) -> None:
                 _stop(process)
 
 
-def operator_env(place: Folder, key: Path, socket: Path) -> dict[str, str]:
+def operator_env(place: Folder) -> dict[str, str]:
     """Return the operator's settings for this machine."""
     runtimes = {item.version: python_image_name(item.version) for item in asyncio.run(find_pythons())}
     return {
@@ -83,8 +83,8 @@ def operator_env(place: Folder, key: Path, socket: Path) -> dict[str, str]:
         # The one user of this machine's kubeconfig may do anything there; and the node isolates by itself.
         "SKILLWARDEN_TRUST_AGENT_REFS": "true",
         "SKILLWARDEN_NETWORK_ENFORCED": "true",
-        "SKILLWARDEN_DEPOT__UNIX_SOCKET": str(socket),
-        "SKILLWARDEN_DEPOT__KEY_FILE": str(key),
+        "SKILLWARDEN_DEPOT__UNIX_SOCKET": str(place.socket),
+        "SKILLWARDEN_DEPOT__KEY_FILE": str(place.key),
         "SKILLWARDEN_DEPOT__SANDBOX_HOST": "127.0.0.1",
         "SKILLWARDEN_DEPOT__SANDBOX_PORT": str(SANDBOX_PORT),
         "SKILLWARDEN_DEPOT__NAMESPACE": DEPOT_NAMESPACE,
@@ -135,9 +135,9 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 async def _wait_for_operator(cluster: LocalCluster, *processes: subprocess.Popen[bytes]) -> None:
     """Wait until the operator has listed the world: it has a watch open on Skills."""
     while True:
-        for process in processes:
-            if process.poll() is not None:
-                raise SystemExit(f"{process.args} ended with {process.returncode}")
+        ended = [process.returncode for process in processes if process.poll() is not None]
+        if ended:
+            raise SystemExit(f"the operator or the depot ended with {ended[0]}")
         if any("/skills" in item.path and "watch=" in item.query for item in list(cluster.server.requests)):
             return
         await asyncio.sleep(0.1)

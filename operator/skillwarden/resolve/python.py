@@ -141,7 +141,7 @@ class PythonResolver:
         outcome = await self._compile(job, "--format", "pylock.toml", "--output-file", _PYLOCK)
         if outcome.code != 0:
             raise await self._error(job, outcome)
-        return read_pylock(await asyncio.to_thread(_read_bounded, job.folder / _PYLOCK))
+        return read_pylock(await asyncio.to_thread(_read_bounded, job.folder / _PYLOCK), job.platform)
 
     async def _parents(
         self, job: _Job, resolved: Sequence[Resolved]

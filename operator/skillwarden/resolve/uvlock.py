@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from packaging.markers import InvalidMarker, Marker, UndefinedComparison, UndefinedEnvironmentName
 from packaging.utils import canonicalize_name
 
-from ..domain.lock import Artefact
+from ..domain.lock import Artefact, Platform
 from ..domain.package import Ecosystem, PackageId
 from .errors import ResolverFailedError
 
@@ -31,18 +32,53 @@ class Resolved:
     wheels: tuple[Artefact, ...]
 
 
-def read_pylock(text: str) -> tuple[Resolved, ...]:
+def read_pylock(text: str, platform: Platform) -> tuple[Resolved, ...]:
     """Read uv's ``pylock.toml`` (PEP 751).
+
+    uv writes the marker under which a package is needed even where only one platform was asked for; what
+    does not apply to the platform is left out.
 
     Raises
     ------
     ResolverFailedError
-        Where it is not what we asked for: no TOML, markers, sources outside of the index, no SHA-256.
+        Where it is not what we asked for: no TOML, sources outside of the index, no SHA-256, a marker that
+        cannot be evaluated.
     """
+    environment = marker_environment(platform)
     try:
-        return tuple(_package(row) for row in tomllib.loads(text).get("packages", ()))
+        rows = [row for row in tomllib.loads(text).get("packages", ()) if _applies(row, environment)]
+        return tuple(_package(row) for row in rows)
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise _unreadable(f"{type(error).__name__}: {error}") from error
+
+
+def marker_environment(platform: Platform) -> dict[str, str]:
+    """Return PEP 508's environment of a sandbox; the patch version is 0, as uv takes it."""
+    arch = "x86_64" if platform.arch == "amd64" else "aarch64"
+    return {
+        "implementation_name": "cpython",
+        "implementation_version": f"{platform.python}.0",
+        "os_name": "posix",
+        "platform_machine": arch,
+        "platform_python_implementation": "CPython",
+        "platform_release": "",
+        "platform_system": "Linux",
+        "platform_version": "",
+        "python_full_version": f"{platform.python}.0",
+        "python_version": platform.python,
+        "sys_platform": "linux",
+        "extra": "",
+    }
+
+
+def _applies(row: Mapping[str, Any], environment: Mapping[str, str]) -> bool:
+    text = row.get("marker")
+    if text is None:
+        return True
+    try:
+        return Marker(text).evaluate(dict(environment))
+    except (InvalidMarker, UndefinedComparison, UndefinedEnvironmentName) as error:
+        raise _unreadable(f"the marker of {row['name']} cannot be evaluated: {error}") from error
 
 
 def _package(row: Mapping[str, Any]) -> Resolved:
@@ -50,8 +86,6 @@ def _package(row: Mapping[str, Any]) -> Resolved:
     foreign = [key for key in _FOREIGN if key in row]
     if foreign:
         raise _unreadable(f"{name} comes from outside of the index ({foreign[0]})")
-    if "marker" in row:
-        raise _unreadable(f"{name} depends on a marker, though one platform was asked for")
     id_ = PackageId.of(Ecosystem.PYPI, name, row["version"])
     return Resolved(id_, tuple(_wheel(id_, wheel) for wheel in row.get("wheels", ())))
 

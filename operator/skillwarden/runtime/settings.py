@@ -76,7 +76,7 @@ class DepotSettings(BaseModel):
             key = self.key_file.read_bytes().strip()
         else:
             raise ValueError(
-                "the depot's key is not set. Set SKILLWARDEN_DEPOT__KEY_FILE to the key file that the depot has."
+                "the depot's key is not set. Set SKILLWARDEN_DEPOT__KEY_FILE to the file that the depot has."
             )
         if len(key) < MIN_KEY_BYTES:
             raise ValueError(f"the depot's key has {len(key)} bytes; at least {MIN_KEY_BYTES} are needed.")

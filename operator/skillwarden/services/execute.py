@@ -99,7 +99,7 @@ class Executor:
             raise Conflict(
                 409,
                 "Conflict",
-                f"{meta['namespace']}/{meta['name']} exists and is not this skill's; delete it, or rename the skill",
+                f"{meta['namespace']}/{meta['name']} exists and is not this skill's. Delete it.",
             )
         if kind is Kind.SERVICE_ACCOUNT and found.get("automountServiceAccountToken") is False:
             return found

@@ -9,11 +9,11 @@ from __future__ import annotations
 import structlog
 
 from ..domain.decide import RemovePod
-from ..domain.skill import SkillKey
 from ..kube.kinds import Kind
 from .execute import Executor
 from .observe import OwnerKey, pod_record
 from .ports import Cluster, SandboxSetup
+from .records import RunRecord, SkillRecord
 from .store import Store
 
 log = structlog.get_logger(__name__)
@@ -72,15 +72,14 @@ class StrayCatcher:
             await self._remove(namespace, name, record.pod.uid, "its labels were taken away")
 
     def _owned(self, owner: OwnerKey) -> bool:
+        name = (owner.namespace, owner.name)
+        found: SkillRecord | RunRecord | None = None
         match owner.kind:
             case "Skill":
-                found = self._store.skills.get((owner.namespace, owner.name))
+                found = self._store.skills.get(name)
             case "SkillRun":
-                found = self._store.runs.get((owner.namespace, owner.name))
-            case _:
-                return False
-        key: SkillKey | None = found.key if found else None
-        return key is not None and key.uid == owner.uid
+                found = self._store.runs.get(name)
+        return found is not None and found.key.uid == owner.uid
 
     async def _remove(self, namespace: str, name: str, uid: str, why: str) -> None:
         log.warning("a stray pod is removed", namespace=namespace, pod=name, why=why)

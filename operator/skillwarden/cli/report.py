@@ -1,0 +1,128 @@
+"""``skillwarden report skill/NAME``: the full scan result, from the depot."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ..depot.client import DepotClient
+from ..depot.tokens import operator_token
+from ..domain.errors import InvalidInputError
+from ..domain.finding import FindingKind, ScanResult
+from ..domain.lock import Lock
+from ..domain.merge import merge_findings
+from ..runtime.settings import Settings
+from .cluster import (
+    ContextOption,
+    KubeconfigOption,
+    NamespaceOption,
+    SkillArgument,
+    connected,
+    namespace_of,
+    run_command,
+    skill_name,
+    the_skill,
+)
+
+
+def command(
+    skill: SkillArgument,
+    namespace: NamespaceOption = None,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+    fmt: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
+) -> None:
+    """Show the whole closure and what every scanner said of it.
+
+    The depot keeps it: set SKILLWARDEN_DEPOT__URL (or SKILLWARDEN_DEPOT__UNIX_SOCKET) and
+    SKILLWARDEN_DEPOT__KEY_FILE, as for the operator; `skillwarden local up` prints them.
+    """
+
+    async def work() -> int:
+        if fmt not in {"text", "json"}:
+            raise InvalidInputError(f"--format {fmt} is not text or json.")
+        async with connected(kubeconfig, context) as gateway:
+            place = namespace_of(namespace, kubeconfig, context)
+            body = await the_skill(gateway, place, skill_name(skill))
+        lock, scan = await _records(body)
+        if fmt == "json":
+            record = {"lock": lock.to_json(), "scan": scan.to_json() if scan else None}
+            typer.echo(json.dumps(record, indent=2))
+        else:
+            show(lock, scan, Console())
+        return 0
+
+    run_command("report", work())
+
+
+async def _records(body: dict[str, Any]) -> tuple[Lock, ScanResult | None]:
+    status = body.get("status") or {}
+    digest = (status.get("lock") or {}).get("digest")
+    if not digest:
+        raise InvalidInputError(
+            f"{body['metadata']['name']} has no lock: it was not resolved.", fix="See `skillwarden explain`."
+        )
+    settings = Settings()
+    try:
+        token = operator_token(settings.depot.read_key())
+    except ValueError as error:
+        raise InvalidInputError(str(error)) from error
+    async with DepotClient(
+        settings.depot.url, operator_token=token, unix_socket=settings.depot.unix_socket
+    ) as depot:
+        lock = await depot.get_lock(digest)
+        revision = (status.get("scan") or {}).get("advisoryRevision")
+        scan = await depot.get_scan(digest, revision) if revision is not None else None
+        scan = scan or await depot.latest_scan(digest)
+    if lock is None:
+        raise InvalidInputError(
+            f"the depot does not have the lock {digest}.", fix="Is it the operator's depot?"
+        )
+    return lock, scan
+
+
+def show(lock: Lock, scan: ScanResult | None, console: Console) -> None:
+    """Print a lock and its scan for a person."""
+    console.print(f"Lock {lock.digest} for {lock.platform}", highlight=False)
+    packages = Table(title=f"{len(lock.packages)} package(s)", title_justify="left", box=None, pad_edge=False)
+    for column in ("Package", "Artefact", "SHA-256", "Path"):
+        packages.add_column(column, overflow="fold")
+    for package in lock.packages:
+        path = " > ".join(lock.paths[package.id])
+        packages.add_row(str(package.id), package.artefact.filename, package.artefact.sha256, path)
+    console.print(packages)
+    if scan is None:
+        console.print("\nIt was not scanned." if lock.packages else "\nThere is nothing to scan.")
+        return
+    _scanners(scan, console)
+    _findings(scan, console)
+
+
+def _scanners(scan: ScanResult, console: Console) -> None:
+    table = Table(title="Scanners", title_justify="left", box=None, pad_edge=False)
+    for column in ("Scanner", "State", "Looked at", "Findings", "Error"):
+        table.add_column(column, overflow="fold")
+    for report in scan.reports:
+        table.add_row(
+            report.scanner, report.state, str(len(report.audited)), str(len(report.findings)), report.error
+        )
+    console.print()
+    console.print(table)
+
+
+def _findings(scan: ScanResult, console: Console) -> None:
+    table = Table(title="Findings", title_justify="left", box=None, pad_edge=False)
+    for column in ("Severity", "Finding", "Aliases", "Package", "Fixed in", "Summary"):
+        table.add_column(column, overflow="fold")
+    for finding in merge_findings(scan.reports):
+        if finding.kind is not FindingKind.RELEASE_AGE:
+            summary = finding.summary.replace("[", "\\[")
+            fixed = ", ".join(finding.fixed_versions) or "-"
+            aliases = ", ".join(finding.aliases)
+            table.add_row(finding.severity, finding.id, aliases, str(finding.package), fixed, summary)
+    console.print()
+    console.print(table if table.row_count else "No findings.")
