@@ -143,9 +143,11 @@ def default_namespace(*, kubeconfig: Path | None, context: str | None) -> str:
 
     A kubeconfig that cannot be read has none; connecting with it says what is wrong.
     """
-    path = str(kubeconfig or default_kubeconfig())
+    path = kubeconfig or default_kubeconfig()
+    if not path.is_file():
+        return "default"  # the client would print that it is absent
     try:
-        contexts, current = list_kube_config_contexts(config_file=path)  # type: ignore[no-untyped-call]
+        contexts, current = list_kube_config_contexts(config_file=str(path))  # type: ignore[no-untyped-call]
     except (ConfigException, OSError, yaml.YAMLError, TypeError, KeyError, ValueError):
         return "default"
     named = [item for item in contexts if item.get("name") == context] if context else [current]
