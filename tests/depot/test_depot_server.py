@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -329,6 +330,17 @@ async def test_the_index_holds_the_lock_and_nothing_else(
         assert f"#sha256={stocked.packages[0].artefact.sha256}" in await response.text()
 
 
+async def test_more_locks_than_are_kept_in_memory_are_all_served(
+    http: aiohttp.ClientSession, client: DepotClient
+) -> None:
+    locks = [make_lock(make_wheel(version=str(number))) for number in range(70)]
+    for lock in locks:
+        await client.put_lock(lock)
+    for lock in [*locks, *locks[:3]]:
+        async with http.get(f"/sandbox/locks/{lock.digest}", headers=bearer(lock)) as response:
+            assert Lock.from_json(await response.json()).digest == lock.digest
+
+
 async def test_a_corrupt_artefact_is_not_served(
     http: aiohttp.ClientSession, stocked: Lock, tmp_path: Path
 ) -> None:
@@ -370,7 +382,10 @@ async def test_pip_installs_from_the_served_index(depot_url: str, stocked: Lock,
     index = depot_url.replace("http://", f"http://any:{token}@") + "/sandbox/simple/"
     command = [sys.executable, "-I", "-m", "pip", "--isolated", "--disable-pip-version-check", "install"]
     command += ["--no-cache-dir", "--target", str(tmp_path / "env"), "--index-url", index, "tiny"]
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+    env = {**os.environ, "PIP_CONFIG_FILE": os.devnull}
+    done = await asyncio.to_thread(
+        subprocess.run, command, env=env, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "env" / "tiny.py").exists()
 

@@ -24,12 +24,15 @@ from .tokens import Grant
 STORE: web.AppKey[DepotStore] = web.AppKey("store")
 #: Where the authentication leaves what the request's token opens.
 GRANT = web.RequestKey("grant", Grant)
+_RECENT: web.AppKey[dict[str, Lock]] = web.AppKey("recent")
+_RECENT_LOCKS = 64
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 HTML_TYPE = "application/vnd.pypi.simple.v1+html"
 
 
 def add_routes(app: web.Application) -> None:
     """Mount the sandbox's half below ``/sandbox``."""
+    app[_RECENT] = {}
     app.router.add_get("/sandbox/locks/{digest}", _lock)
     app.router.add_get("/sandbox/contents/{digest}", _content)
     app.router.add_get("/sandbox/inputs/{digest}", _input)
@@ -115,9 +118,14 @@ def _grant(request: web.Request) -> Grant:
 
 
 async def _granted_lock(request: web.Request) -> Lock:
-    lock = await in_thread(request.app[STORE].get_lock, _grant(request).lock_digest)
+    """Return the token's lock; pip asks twice a package, so the last ones read and verified are kept."""
+    digest, recent = _grant(request).lock_digest, request.app[_RECENT]
+    lock = recent.pop(digest, None) or await in_thread(request.app[STORE].get_lock, digest)
     if lock is None:
         raise web.HTTPNotFound
+    recent[digest] = lock
+    if len(recent) > _RECENT_LOCKS:
+        recent.pop(next(iter(recent)))
     return lock
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterable
@@ -27,6 +28,7 @@ EXIT_USAGE = 64
 EXIT_INTEGRITY = 65
 EXIT_FAILED = 70
 EXIT_UNAVAILABLE = 75
+EXIT_STOPPED = 143
 
 _MAX_LOCK_BYTES = 8 << 20
 _MAX_CONTENT_BYTES = 2 << 20
@@ -38,6 +40,8 @@ _MAX_MESSAGE_BYTES = 4096
 def main() -> int:
     """Prepare as the environment says; return the exit code."""
     os.umask(0o022)  # for pip: the skill's container reads what it writes
+    # The first process of a container has no default for it: a deleted Pod would wait out its grace period.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_STOPPED))
     try:
         settings = PrepareSettings.from_env(os.environ)
     except InvalidInputError as error:
