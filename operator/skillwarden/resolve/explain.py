@@ -45,8 +45,7 @@ def _tidy(line: str) -> str:
     line = _PATH.sub("(path)", _USERINFO.sub("//", line.strip()))
     line = _CONCLUSION.sub("", line).replace(", we can conclude that", ",")
     line = line.removeprefix("cause: ").removeprefix("And because ").removeprefix("Because ")
-    line = "".join(char if char.isprintable() else " " for char in line)
-    return line[:1].upper() + line[1:] if line[:9].islower() and " " in line[:9] else line
+    return "".join(char if char.isprintable() else " " for char in line)
 
 
 def source_only_names(stderr: str) -> tuple[str, ...]:

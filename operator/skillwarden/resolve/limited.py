@@ -14,6 +14,9 @@ import os
 import resource
 import sys
 
+#: As shells have it.
+CANNOT_START = 127
+
 
 def main(arguments: list[str]) -> None:
     """Set the limits and become the command."""
@@ -23,7 +26,11 @@ def main(arguments: list[str]) -> None:
     memory = int(limit)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.execv(command[0], command)  # noqa: S606 - an argument list, and no shell is wanted
+    try:
+        os.execv(command[0], command)  # noqa: S606 - an argument list, and no shell is wanted
+    except OSError as error:
+        sys.stderr.write(f"error: {error.strerror}\n")
+        raise SystemExit(CANNOT_START) from None
 
 
 if __name__ == "__main__":

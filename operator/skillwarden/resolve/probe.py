@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import netrc
 import re
@@ -39,24 +40,24 @@ async def index_trouble(settings: ResolverSettings, *, url: str, names: Sequence
         A reason that names the page; ``None`` where each answer is one that an index gives, 404 included.
     """
     timeout = aiohttp.ClientTimeout(total=settings.probe_seconds)
-    auth = await asyncio.to_thread(_credentials, settings, url)
-    async with aiohttp.ClientSession(
-        timeout=timeout, auth=auth, trust_env=settings.netrc is None, headers={"Accept": _ACCEPT}
-    ) as session:
+    headers = {"Accept": _ACCEPT}
+    if login := await asyncio.to_thread(_login, settings, url):
+        headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
+    async with aiohttp.ClientSession(timeout=timeout, trust_env=True, headers=headers) as session:
         answers = await asyncio.gather(*(_page_trouble(session, url, name) for name in names))
     return next((answer for answer in answers if answer), None)
 
 
-def _credentials(settings: ResolverSettings, url: str) -> aiohttp.BasicAuth | None:
+def _login(settings: ResolverSettings, url: str) -> str | None:
     if settings.index_username or settings.index_password:
-        return aiohttp.BasicAuth(settings.index_username, settings.index_password)
+        return f"{settings.index_username}:{settings.index_password}"
     if settings.netrc is None:
         return None
     try:
         entry = netrc.netrc(settings.netrc).authenticators(urlsplit(url).hostname or "")
     except (OSError, netrc.NetrcParseError):
         return None
-    return aiohttp.BasicAuth(entry[0], entry[2]) if entry else None
+    return f"{entry[0]}:{entry[2]}" if entry else None
 
 
 async def _page_trouble(session: aiohttp.ClientSession, url: str, name: str) -> str | None:

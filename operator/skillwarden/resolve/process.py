@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -11,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from .limited import CANNOT_START
 
 _LIMITED = str(Path(__file__).with_name("limited.py"))
 #: More output than this is read and dropped, so that the tool neither blocks on us nor fills our memory.
@@ -83,6 +86,10 @@ async def run_limited(
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         await asyncio.shield(process.wait())
+    if code == CANNOT_START:
+        raise OSError(
+            errno.ENOEXEC, stderr.strip().removeprefix("error: ") or "cannot be started", command[0]
+        )
     return Outcome(code, stdout, stderr)
 
 

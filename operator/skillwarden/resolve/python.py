@@ -300,11 +300,16 @@ def _prepare(job: _Job, preference: Lock | None) -> None:
 
 
 def _read_bounded(path: Path) -> str:
-    if path.stat().st_size > _MAX_LOCK_BYTES:
+    try:
+        if path.stat().st_size > _MAX_LOCK_BYTES:
+            raise ResolverFailedError(
+                f"the Python resolver's answer is larger than {_MAX_LOCK_BYTES} bytes.", fix="Declare less."
+            )
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise ResolverFailedError(
-            f"the Python resolver's answer is larger than {_MAX_LOCK_BYTES} bytes.", fix="Declare less."
-        )
-    return path.read_text(encoding="utf-8", errors="strict")
+            f"the Python resolver's answer cannot be used: {type(error).__name__} in {path.name}."
+        ) from error
 
 
 def _source_only(names: tuple[str, ...], platform: Platform) -> SourceOnlyError:

@@ -104,7 +104,7 @@ class ResolverSettings:
             "LC_ALL": "C.UTF-8",
             "UV_PYTHON_DOWNLOADS": "never",
             "UV_HTTP_TIMEOUT": timeout,
-            "UV_HTTP_RETRIES": "2",
+            "UV_HTTP_RETRIES": "1",
             "UV_KEYRING_PROVIDER": "disabled",
             "UV_NO_PROGRESS": "1",
         }
