@@ -20,8 +20,8 @@ from skillwarden.localcluster.node import ApiConnection, LocalImage, Node, NodeC
 # Test folders are no packages: what tests share is found by its folder.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from node_processes import Runner, node_process, world_readable_folder  # noqa: E402 (after the path)
-from node_support import FAST, PYTHON, TOKEN, Cluster, StartNode  # noqa: E402
+from node_processes import Runner, node_process, world_readable_folder
+from node_support import FAST, PYTHON, TOKEN, Cluster, StartNode
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
+import functools
 import importlib.metadata
-import importlib.util
 import json
 import os
 import shutil
@@ -22,7 +23,6 @@ from node_support import UNPRIVILEGED, Cluster
 from packaging.requirements import Requirement
 
 import skillwarden
-from skillwarden.localcluster.node import host
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 
@@ -49,7 +49,7 @@ def world_readable_folder() -> Iterator[Path]:
 
 
 def copy_for_everyone(target: Path) -> None:
-    """The node's package and what it imports, where every user can read them: a checkout may stand under /root."""
+    """The node's package and what it imports, where every user can read them (not so under /root)."""
     package = Path(skillwarden.__file__).parent
     for part in ("__init__.py", "localcluster/__init__.py", "localcluster/node"):
         place = target / "skillwarden" / part
@@ -67,11 +67,21 @@ def copy_for_everyone(target: Path) -> None:
                 shutil.copy(source, place)
 
 
+@functools.cache
+def libraries_for_everyone() -> Path:
+    """One copy for all tests of a session."""
+    held = contextlib.ExitStack()
+    atexit.register(held.close)
+    folder = held.enter_context(world_readable_folder())
+    copy_for_everyone(folder)
+    return folder
+
+
 def needed_distributions(name: str) -> set[str]:
     found, todo = set(), [name]
     while todo:
         current = todo.pop()
-        if current in found or importlib.util.find_spec("importlib.metadata") is None:
+        if current in found:
             continue
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             for text in importlib.metadata.requires(current) or []:
@@ -86,7 +96,7 @@ def needed_distributions(name: str) -> set[str]:
 async def node_process(
     who: str, config: dict[str, Any], folder: Path, *, again: bool = False
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Start `user_node.py` as root or as an ordinary user (``again``: in the same folder); skip where it cannot be."""
+    """Start `user_node.py` as root or as an ordinary user; ``again``: in the same folder."""
     command, environment = await asyncio.to_thread(_command, who, config, folder, again=again)
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -130,7 +140,6 @@ def _command(
             "an ordinary user's node needs setpriv and a Python that every user can start, /usr/bin/python3"
         )
     if not again:
-        copy_for_everyone(folder / "lib")
         shutil.copyfile(script, folder / "user_node.py")
         (folder / "user_node.py").chmod(0o644)
         Path(config["work_dir"]).mkdir()
@@ -144,5 +153,5 @@ def _command(
         "--clear-groups",
         "--inh-caps=-all",
     ]
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(folder / "lib")}
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(libraries_for_everyone())}
     return [*leave, "--", SYSTEM_PYTHON, str(folder / "user_node.py")], environment

@@ -105,3 +105,11 @@ async def test_a_container_that_waits_has_no_log_yet(
     with pytest.raises(LogsUnavailable, match="waiting to start: ErrImagePull"):
         async for _ in node_logs.open("default", "pod", "main"):
             pass
+
+
+async def test_a_client_reads_why_there_is_no_log(node, cluster: Cluster) -> None:
+    await cluster.create(make_pod(make_container(image="unknown")))
+    await cluster.wait(lambda pod: "ErrImagePull" in json.dumps(pod["status"]))
+
+    with pytest.raises(AssertionError, match="is waiting to start: ErrImagePull"):
+        await cluster.log()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from skillwarden.localcluster.node.bwrap import (
     cgroup_memory,
     render_command,
     render_options,
+    resource_limits,
 )
 from skillwarden.localcluster.node.network import egress_of
 from skillwarden.localcluster.node.plan import ContainerPlan, NodeFacts, PodPlan, Refusal, plan_pod
@@ -256,15 +258,18 @@ def test_inner_mounts_come_after_outer_ones() -> None:
     assert [mount.path for mount in plan.mounts] == ["/a", "/a/b", "/a/b/c"]
 
 
-def rendered(plan: ContainerPlan, *, as_root: bool, cgroups: bool = True) -> tuple[list[str], list[str]]:
-    tools = HostTools(
+def make_tools(*, as_root: bool, cgroups: bool = True) -> HostTools:
+    return HostTools(
         bwrap="bwrap",
         setpriv="/usr/bin/setpriv",
-        prlimit="/usr/bin/prlimit",
         as_root=as_root,
         root_entries={"/bin": "usr/bin", "/lib32": None},
         cgroups=cgroups,
     )
+
+
+def rendered(plan: ContainerPlan, *, as_root: bool) -> tuple[list[str], list[str]]:
+    tools = make_tools(as_root=as_root)
     sources = Sources(
         etc={"/etc/passwd": "/work/etc/passwd"},
         volumes=[10 + index for index in range(len(plan.mounts))],
@@ -310,9 +315,11 @@ def test_without_cgroups_the_limits_are_rlimits() -> None:
 
     plan = planned(make_pod(container), as_root=False).main[0]
 
-    limited = rendered(plan, as_root=False, cgroups=False)[1]
-    assert {"--nproc=100", f"--as={(100 + 512) * MIB}", "--core=0"} <= set(limited)
-    assert "--nproc=100" not in rendered(plan, as_root=False, cgroups=True)[1]
+    limited = resource_limits(plan, make_tools(as_root=False, cgroups=False))
+    assert limited[resource.RLIMIT_NPROC] == 100
+    assert limited[resource.RLIMIT_AS] == (100 + 512) * MIB
+    assert limited[resource.RLIMIT_CORE] == 0
+    assert resource.RLIMIT_NPROC not in resource_limits(plan, make_tools(as_root=False, cgroups=True))
 
 
 @pytest.mark.parametrize(

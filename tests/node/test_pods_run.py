@@ -226,7 +226,8 @@ async def test_deletion_ends_grandchildren_too(cluster: Cluster) -> None:
 async def test_deletion_lets_a_container_end_by_itself(cluster: Cluster, tmp_path: Path) -> None:
     code = (
         "import signal, sys, time\n"
-        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(open('/dev/termination-log', 'w').write('bye') and 0))\n"
+        "def end(*_): open('/dev/termination-log', 'w').write('bye'); sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, end)\n"
         "print('ready', flush=True)\n"
         "while True: time.sleep(60)"
     )

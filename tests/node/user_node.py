@@ -1,6 +1,7 @@
 """A node in a process of its own: `user_node.py CONFIG`, until its standard input ends.
 
-Run by another Python than the tests', as another user: it needs what the node package imports and nothing else.
+Run by another Python than the tests', as another user: it needs what the node package imports and nothing
+else.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ async def main(config: dict) -> None:
         ApiConnection(url=config["url"], token=config["token"], ca_file=Path(config["ca_file"])),
     )
     await node.start()
-    print(json.dumps({"simulated": node.simulated}), flush=True)
+    sys.stdout.write(json.dumps({"simulated": node.simulated}) + "\n")
+    sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.read)
     await node.stop()
 

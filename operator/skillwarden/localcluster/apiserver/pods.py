@@ -44,8 +44,8 @@ class LogSource(Protocol):
 
         Raises
         ------
-        LogsUnavailable
-            At the call or at the first byte.
+        LookupError
+            At the call or at the first byte; ``LogsUnavailable``, or the source's own kind of it.
         """
         ...
 

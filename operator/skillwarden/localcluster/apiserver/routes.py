@@ -12,7 +12,7 @@ from aiohttp import web
 from skillwarden.localcluster.apiserver import bodies, discovery, errors, openapi, patches, subresources
 from skillwarden.localcluster.apiserver.errors import ApiError, Obj
 from skillwarden.localcluster.apiserver.objects import Objects, WriteOptions
-from skillwarden.localcluster.apiserver.pods import LogSource, LogsUnavailable
+from skillwarden.localcluster.apiserver.pods import LogSource
 from skillwarden.localcluster.apiserver.reading import Pages, Watch, selection
 from skillwarden.localcluster.apiserver.resources import BUILTINS, Registry, Resource
 from skillwarden.localcluster.apiserver.selectors import FieldTerm
@@ -353,7 +353,7 @@ class Routes:
                 await response.write(first)
                 async for chunk in chunks:
                     await response.write(chunk)
-        except LogsUnavailable as error:
+        except LookupError as error:
             if response.prepared:
                 return response
             raise errors.bad_request(str(error.args[0] if error.args else error)) from error

@@ -10,7 +10,7 @@ from skillwarden.localcluster.apiserver.bodies import delete_options
 from skillwarden.localcluster.apiserver.errors import ApiError, Obj
 from skillwarden.localcluster.apiserver.formats import now_text
 from skillwarden.localcluster.apiserver.objects import Objects, WriteOptions
-from skillwarden.localcluster.apiserver.pods import LogSource, LogsUnavailable
+from skillwarden.localcluster.apiserver.pods import LogSource
 from skillwarden.localcluster.apiserver.resources import Resource
 from skillwarden.localcluster.apiserver.store import clone
 from skillwarden.localcluster.apiserver.views import dumps
@@ -185,5 +185,5 @@ def open_log(source: LogSource | None, pod: Obj, query: Mapping[str, str]) -> As
             previous=flag("previous"),
             limit_bytes=number("limitBytes"),
         )
-    except LogsUnavailable as error:
+    except LookupError as error:
         raise errors.bad_request(str(error.args[0] if error.args else error)) from error

@@ -10,6 +10,7 @@ Two ways to lose privilege, by who runs the node:
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -42,7 +43,6 @@ class HostTools:
 
     bwrap: str
     setpriv: str | None
-    prlimit: str
     as_root: bool
     root_entries: Mapping[str, str | None]
     cgroups: bool
@@ -80,7 +80,7 @@ def render_options(plan: ContainerPlan, tools: HostTools, sources: Sources) -> l
 
 
 def render_command(plan: ContainerPlan, tools: HostTools) -> list[str]:
-    """What bwrap starts: the loss of root, the resource limits, the relay, the container's command."""
+    """What bwrap starts: the loss of root, the relay, the container's command."""
     command: list[str] = []
     if tools.as_root:
         if tools.setpriv is None:
@@ -90,7 +90,6 @@ def render_command(plan: ContainerPlan, tools: HostTools) -> list[str]:
         )
         command += [tools.setpriv, "--reuid", str(plan.uid), "--regid", str(plan.gid), *groups]
         command += ["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--"]
-    command += [tools.prlimit, *_resource_limits(plan, tools), "--"]
     if plan.relay is not None:
         command += [plan.relay.python, "-I", "-S", RELAY_SCRIPT, str(plan.relay.port), RELAY_SOCKET, "--"]
     return [*command, *plan.command]
@@ -102,15 +101,21 @@ def cgroup_memory(plan: ContainerPlan) -> int | None:
     return None if limits.memory_bytes is None else limits.memory_bytes + limits.volume_bytes
 
 
-def _resource_limits(plan: ContainerPlan, tools: HostTools) -> list[str]:
-    limits = [f"--nofile={_OPEN_FILES}", "--core=0"]
+def resource_limits(plan: ContainerPlan, tools: HostTools) -> dict[int, int]:
+    """Limits by ``resource.RLIMIT_*``; the node sets them on process 1 before that starts anything.
+
+    Not by a program inside of the sandbox: run by a user, process 1 has the workload's own user, and one that
+    is without limits could be made to work for it (through ``/proc/1/mem``). Nor on bwrap as a whole:
+    processes count by user and namespace, and a desktop's user may have hundreds already.
+    """
+    limits = {resource.RLIMIT_NOFILE: _OPEN_FILES, resource.RLIMIT_CORE: 0}
     if not tools.as_root:
         # Volumes are plain folders then: the watch evicts, this bounds what one file can grow to in between.
-        limits.append(f"--fsize={plan.limits.file_bytes}")
+        limits[resource.RLIMIT_FSIZE] = plan.limits.file_bytes
     if not tools.cgroups:
-        limits.append(f"--nproc={plan.limits.pids}")
+        limits[resource.RLIMIT_NPROC] = plan.limits.pids
         if plan.limits.memory_bytes is not None:
-            limits.append(f"--as={plan.limits.memory_bytes + _ADDRESS_HEADROOM}")
+            limits[resource.RLIMIT_AS] = plan.limits.memory_bytes + _ADDRESS_HEADROOM
     return limits
 
 

@@ -45,10 +45,9 @@ async def probe(*, cgroups: bool) -> Capability:
     except LookupError as error:
         return Capability(None, str(error))
     as_root = os.geteuid() == 0
-    setpriv, prlimit = _system_tool("setpriv"), _system_tool("prlimit")
-    if prlimit is None or (as_root and setpriv is None):
-        missing = "prlimit" if prlimit is None else "setpriv"
-        return Capability(None, f"{missing} (util-linux) is not under /usr, where a sandbox could start it")
+    setpriv = shutil.which("setpriv", path="/usr/bin:/usr/sbin")
+    if as_root and setpriv is None:
+        return Capability(None, "setpriv (util-linux) is not under /usr, where a sandbox could start it")
     bwrap = await _find_bwrap()
     if bwrap is None:
         oldest = ".".join(str(part) for part in _OLDEST_BWRAP)
@@ -56,7 +55,6 @@ async def probe(*, cgroups: bool) -> Capability:
     tools = HostTools(
         bwrap=bwrap,
         setpriv=setpriv,
-        prlimit=prlimit,
         as_root=as_root,
         root_entries=root_entries(),
         cgroups=cgroups,
@@ -77,10 +75,6 @@ def root_entries() -> Mapping[str, str | None]:
         elif path.is_dir():
             entries[name] = None
     return entries
-
-
-def _system_tool(name: str) -> str | None:
-    return shutil.which(name, path="/usr/bin:/usr/sbin")
 
 
 async def _find_bwrap() -> str | None:
@@ -122,7 +116,7 @@ async def _start_one(tools: HostTools) -> str | None:
     for path, target in tools.root_entries.items():
         command += ["--ro-bind", path, path] if target is None else ["--symlink", target, path]
     command += ["--proc", "/proc", "--dev", "/dev", "--"]
-    code, output = await _run([*command, *leave_root, tools.prlimit, "--core=0", "--", "/usr/bin/true"])
+    code, output = await _run([*command, *leave_root, "/usr/bin/true"])
     return None if code == 0 else output.strip() or f"exit code {code}"
 
 

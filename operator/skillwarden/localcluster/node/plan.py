@@ -213,7 +213,7 @@ def _notes(spec: Object, egress: Egress) -> Iterable[tuple[str, str]]:
     if not egress.selected:
         yield (
             "NetworkAbsent",
-            "no NetworkPolicy isolates this Pod's egress: a cluster would give it the network, this node none",
+            "no NetworkPolicy isolates this Pod's egress: a cluster gives it the network, this node none",
         )
     every = [*(spec.get("initContainers") or []), *spec["containers"]]
     probed = [

@@ -113,7 +113,7 @@ def _check_user(name: str, security: Object, *, as_root: bool) -> None:
         # Without a user namespace uid 0 is the host's root, which owns /proc/sys and the files of /dev.
         raise Refused(
             "CreateContainerConfigError",
-            f"container {name} would run as root (uid or gid 0), which is this machine's root because the node "
+            f"container {name} would run as root (uid or gid 0), which is this machine's root as the node "
             "is run by root: set runAsUser and runAsGroup",
             container=name,
         )

@@ -125,12 +125,12 @@ def operator_image() -> LocalImage:
     site = package.parent
     # Not editable: its dependencies are its neighbours.
     shown = site if site.name in {"site-packages", "dist-packages"} else package
-    if sys.prefix == sys.base_prefix:
-        python, path = str(runtime.executable), (LINK_DIR, *DEFAULT_PATH)
-    else:
+    python = str(runtime.executable)
+    path: tuple[str, ...] = (LINK_DIR, *DEFAULT_PATH)
+    if sys.prefix != sys.base_prefix:
         # By its own path: through a link elsewhere the interpreter would not find its environment.
         scripts = Path(sys.prefix) / "bin"
-        python, path = str(scripts / "python3"), (str(scripts), LINK_DIR, *DEFAULT_PATH)
+        python, path = str(scripts / "python3"), (str(scripts), *path)
     return LocalImage(
         name=OPERATOR_IMAGE,
         binds=_outside_usr([runtime.prefix, Path(sys.prefix), shown]),

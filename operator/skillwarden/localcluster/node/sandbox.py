@@ -1,8 +1,9 @@
 """One started container: from its plan to a process in its own namespaces, and to its end.
 
-The order matters. bwrap makes the namespaces and waits (``--block-fd``); the node puts it into its cgroup;
-then it goes on and starts the workload, which is so born inside of its limits. The end is the end of the
-process namespace: its process 1 is gone, and the kernel has ended everything that was in it.
+The order matters. bwrap makes the namespaces and waits (``--block-fd``); the node puts it into its cgroup
+and sets its limits; then it goes on and starts the workload, which is so born inside of its limits. The end
+is the end of the process namespace: its process 1 is gone, and the kernel has ended everything that was in
+it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import json
 import os
 import platform
+import resource
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from skillwarden.localcluster.node.bwrap import (
     cgroup_memory,
     render_command,
     render_options,
+    resource_limits,
 )
 from skillwarden.localcluster.node.cgroups import ContainerCgroup, PodCgroup
 from skillwarden.localcluster.node.logs import ContainerLog
@@ -148,6 +151,10 @@ class Sandbox:
         self._init_pid = pid
         with contextlib.suppress(ProcessLookupError):
             self._init_fd = os.pidfd_open(pid)
+            for limit, value in resource_limits(self.plan, self._around.tools).items():
+                _, hardest = resource.prlimit(pid, limit)
+                lowest = value if hardest == resource.RLIM_INFINITY else min(value, hardest)
+                resource.prlimit(pid, limit, (lowest, lowest))
             if self._group is not None:
                 await asyncio.to_thread(self._group.add, pid)
 
