@@ -291,7 +291,7 @@ class SandboxRules(ApiModel):
 
 
 class PackagePolicySpec(ApiModel):
-    """The rules."""
+    """The rules about packages, findings and sandboxes."""
 
     enforcement: domain.Enforcement = Field(
         default=domain.Enforcement.ENFORCE,
@@ -395,7 +395,7 @@ class PackagePolicySpec(ApiModel):
 
 
 class ClusterPackagePolicySpec(PackagePolicySpec):
-    """The rules, and where they hold."""
+    """The rules about packages, findings and sandboxes, and where they hold."""
 
     namespace_selector: LabelSelector = Field(
         default_factory=LabelSelector,

@@ -176,7 +176,7 @@ class SkillStatus(ApiModel):
         description="Why it is not allowed, strictest first, each with what would fix it.",
     )
     scan: ScanStatus | None = Field(default=None, description="The scan that the verdict rests on.")
-    sandbox: SandboxStatus | None = Field(default=None, description="The Pods.")
+    sandbox: SandboxStatus | None = Field(default=None, description="The Pods that stand.")
     conditions: tuple[Condition, ...] = conditions_field(
         "Accepted, Resolved, Scanned, Compliant, NetworkIsolated, SandboxReady and Ready, always all present."
     )
