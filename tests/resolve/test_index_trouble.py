@@ -122,6 +122,21 @@ async def test_a_netrc_file_opens_the_index_for_uv_and_for_the_probe(
         await resolver.resolve(parse_python(["app>2"]).declared, platform=PLATFORM)
 
 
+async def test_the_probe_goes_through_the_proxy_and_not_through_the_operators_netrc(
+    index: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine index.example login operator password hunter2\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("http_proxy", index.url.removesuffix("/simple"))
+    index.wheel("app")
+    index.user = ("me", "secret")
+    settings = ResolverSettings(index_url="http://index.example/simple")
+    reason = await index_trouble(settings, url="http://index.example/simple", names=["app"])
+    assert reason == "the page of app answers 401: the credentials are missing, wrong, or not enough"
+    right = ResolverSettings(index_url=index.url, index_username="me", index_password="secret")
+    assert await index_trouble(right, url="http://index.example/simple", names=["app"]) is None
+
+
 @pytest.mark.parametrize(
     "html",
     [

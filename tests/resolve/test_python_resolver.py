@@ -355,7 +355,7 @@ async def test_an_answer_from_outside_of_the_index_is_refused(
 async def test_a_resolver_without_enough_memory_says_so(make_resolver: MakeResolver, index: Any) -> None:
     index.wheel("app")
     small = make_resolver(memory_limit_bytes=64 * 2**20)
-    with pytest.raises(ResolverFailedError, match="memory|cannot be started"):
+    with pytest.raises(ResolverFailedError, match=r"memory|cannot be started"):
         await small.resolve(declare("app"), platform=AMD64)
 
 

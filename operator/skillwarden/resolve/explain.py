@@ -19,7 +19,7 @@ _FETCHING = re.compile(
     re.IGNORECASE,
 )
 _OUT_OF_MEMORY = re.compile(
-    r"memory allocation of \d+ bytes failed|out of memory|Cannot allocate memory", re.I
+    r"memory allocation of \d+ bytes failed|out of memory|Cannot allocate memory|spawn worker thread", re.I
 )
 
 

@@ -9,6 +9,7 @@ import netrc
 import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
@@ -43,7 +44,8 @@ async def index_trouble(settings: ResolverSettings, *, url: str, names: Sequence
     headers = {"Accept": _ACCEPT}
     if login := await asyncio.to_thread(_login, settings, url):
         headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
-    async with aiohttp.ClientSession(timeout=timeout, trust_env=True, headers=headers) as session:
+    # Not trust_env: it would take the operator's own netrc, too, which uv is not shown.
+    async with aiohttp.ClientSession(timeout=timeout, headers=headers, proxy=_proxy(url)) as session:
         answers = await asyncio.gather(*(_page_trouble(session, url, name) for name in names))
     return next((answer for answer in answers if answer), None)
 
@@ -58,6 +60,11 @@ def _login(settings: ResolverSettings, url: str) -> str | None:
     except (OSError, netrc.NetrcParseError):
         return None
     return f"{entry[0]}:{entry[2]}" if entry else None
+
+
+def _proxy(url: str) -> str | None:
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
 async def _page_trouble(session: aiohttp.ClientSession, url: str, name: str) -> str | None:

@@ -335,5 +335,8 @@ def _broken(outcome: Outcome) -> ResolverFailedError:
             "the Python resolver ran out of the memory that it may use.",
             fix="Narrow the ranges, or let the operator's administrator raise the resolver's memory limit.",
         )
-    how = f"was ended by signal {-outcome.code}" if outcome.code < 0 else f"failed ({outcome.code})"
-    return ResolverFailedError(f"the Python resolver {how}: {condense(outcome.stderr) or 'it said nothing'}")
+    if outcome.code < 0:
+        # What it says then names threads and addresses, which differ each time.
+        return ResolverFailedError(f"the Python resolver was ended by signal {-outcome.code}.")
+    why = condense(outcome.stderr) or "it said nothing"
+    return ResolverFailedError(f"the Python resolver failed ({outcome.code}): {why}.")
