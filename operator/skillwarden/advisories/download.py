@@ -38,7 +38,8 @@ class Download:
 
 def shown(url: URL) -> str:
     """Return the URL without credentials and query, as messages and records show it."""
-    return str(url.with_user(None).with_query(None).with_fragment(None))
+    bare = url.with_query(None).with_fragment(None)
+    return str(bare.with_user(None) if bare.host else bare)
 
 
 def dump_url(base: URL, ecosystem: str) -> URL:
@@ -107,7 +108,7 @@ async def _follow(
         if response.status not in _REDIRECTS:
             return response
         response.release()
-        target = current.join(URL(response.headers.get("Location", "")))
+        target = _location(current, response)
         downgraded = current.scheme == "https" and target.scheme != "https"
         if target.host != url.host or downgraded or target.scheme not in {"http", "https"}:
             raise SyncError(
@@ -118,6 +119,13 @@ async def _follow(
             target = target.with_user(current.user).with_password(current.password)
         current = target
     raise SyncError(f"The advisory source {shown(url)} redirects more than {_MAX_REDIRECTS} times.")
+
+
+def _location(current: URL, response: aiohttp.ClientResponse) -> URL:
+    try:
+        return current.join(URL(response.headers["Location"]))
+    except (KeyError, ValueError) as error:
+        raise SyncError(f"The advisory source {shown(current)} redirects to what is no URL.") from error
 
 
 def _check_status(response: aiohttp.ClientResponse) -> None:

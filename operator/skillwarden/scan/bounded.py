@@ -12,6 +12,7 @@ from pathlib import Path
 
 _CHUNK = 64 * 1024
 _KEPT_STDERR = 8 * 1024
+_SETTLE_SECONDS = 2.0
 
 
 class OutputTooLargeError(RuntimeError):
@@ -61,26 +62,42 @@ async def run_bounded(
     OSError
         Where it cannot be started.
     """
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=cwd,
-        env=dict(env),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert process.stdout is not None and process.stderr is not None  # noqa: S101 - asked for above
-    errors = asyncio.create_task(_last(process.stderr))
+    # Standard error is a pipe of our own: asyncio counts a process as ended only when its own pipes are
+    # closed, and what the tool left behind may hold this one open.
+    reading, writing = os.pipe()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=cwd,
+            env=dict(env),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=writing,
+            start_new_session=True,
+        )
+    except BaseException:
+        os.close(reading)
+        raise
+    finally:
+        os.close(writing)
+    errors = asyncio.create_task(_last(reading))
+    assert process.stdout is not None  # noqa: S101 - asked for above
     try:
         stdout = await _all(process.stdout, max_output=max_output)
         status = await process.wait()
-        _kill_group(process.pid)
-        return Finished(status=status, stdout=stdout, stderr=(await errors).decode(errors="replace"))
     finally:
         _kill_group(process.pid)
-        errors.cancel()
-        await asyncio.shield(process.wait())
+        stderr = await asyncio.shield(_settle(process, errors))
+    return Finished(status=status, stdout=stdout, stderr=stderr.decode(errors="replace"))
+
+
+async def _settle(process: asyncio.subprocess.Process, errors: asyncio.Task[bytes]) -> bytes:
+    """Wait for a killed group to be gone; a descendant that left the group is not waited for."""
+    ended = asyncio.ensure_future(process.wait())
+    _, left = await asyncio.wait({ended, errors}, timeout=_SETTLE_SECONDS)
+    for task in left:
+        task.cancel()
+    return errors.result() if errors not in left else b""
 
 
 def _kill_group(pid: int) -> None:
@@ -99,8 +116,17 @@ async def _all(stream: asyncio.StreamReader, *, max_output: int) -> bytes:
     return b"".join(parts)
 
 
-async def _last(stream: asyncio.StreamReader) -> bytes:
+async def _last(descriptor: int) -> bytes:
+    """Read a pipe to its end, and keep the last of it."""
+    stream = asyncio.StreamReader()
+    file = os.fdopen(descriptor, "rb", buffering=0)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(stream), file
+    )
     kept = b""
-    while chunk := await stream.read(_CHUNK):
-        kept = (kept + chunk)[-_KEPT_STDERR:]
+    try:
+        while chunk := await stream.read(_CHUNK):
+            kept = (kept + chunk)[-_KEPT_STDERR:]
+    finally:
+        transport.close()
     return kept
