@@ -239,6 +239,14 @@ class Client:
         """Wait until nothing is there."""
         await until(lambda: self._missing(path), f"{path} is still there")
 
+    async def there(self, path: str) -> None:
+        """Wait until something is there."""
+
+        async def found() -> bool:
+            return not await self._missing(path)
+
+        await until(found, f"{path} does not come")
+
     async def _missing(self, path: str) -> bool:
         return (await self.get(path)).status == 404
 

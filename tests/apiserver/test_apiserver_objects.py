@@ -102,9 +102,9 @@ async def test_media_types_that_are_not_spoken(api: Client) -> None:
 
 
 async def test_yaml_bodies_are_read_with_times_as_text(api: Client) -> None:
-    text = b"metadata: {name: one}\ndata: {when: '2026-01-01T00:00:00Z', day: '2026-01-01'}\n"
+    text = b"metadata: {name: one}\ndata: {when: '2026-01-01T00:00:00Z', day: 2026-01-01, y: a}\n"
     answer = await api.ask("POST", CONFIG_MAPS, text, Content_Type="application/yaml")
-    assert answer.body["data"] == {"when": "2026-01-01T00:00:00Z", "day": "2026-01-01"}
+    assert answer.body["data"] == {"when": "2026-01-01T00:00:00Z", "day": "2026-01-01", "y": "a"}
 
 
 async def test_an_update_from_a_stale_version_is_a_conflict(gadgets: Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -258,3 +259,69 @@ async def test_network_policy_peers(api: Client, peer: Any, complaint: str) -> N
     spec = {"podSelector": {}, "egress": [{"to": [peer]}]}
     answer = await api.post(NETWORK_POLICIES, {"metadata": {"name": "n"}, "spec": spec})
     assert (answer.status, complaint in answer.message) == (422, True)
+
+
+HARDENED = {
+    "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+    "container": {"securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}},
+}
+
+
+def softened(change: str) -> dict[str, Any]:
+    """Give a Pod that passes ``restricted`` but for one thing."""
+    pod = make_pod(**copy.deepcopy(HARDENED))
+    spec, container = pod["spec"], pod["spec"]["containers"][0]
+    match change:
+        case "escalates":
+            del container["securityContext"]["allowPrivilegeEscalation"]
+        case "keeps capabilities":
+            container["securityContext"] = {"allowPrivilegeEscalation": False}
+        case "adds a capability":
+            capabilities = {"drop": ["ALL"], "add": ["SYS_ADMIN"]}
+            container["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": capabilities}
+        case "may be root":
+            spec["securityContext"] = {"seccompProfile": {"type": "RuntimeDefault"}}
+        case "is root":
+            spec["securityContext"] = {**spec["securityContext"], "runAsUser": 0}
+        case "has no seccomp profile":
+            spec["securityContext"] = {"runAsNonRoot": True}
+        case "mounts the host":
+            spec["volumes"] = [{"name": "v", "hostPath": {"path": "/"}}]
+        case "shares the host's processes":
+            spec["hostPID"] = True
+        case "is privileged in an init container":
+            first = {"name": "first", "image": "i", "securityContext": {"privileged": True}}
+            spec["initContainers"] = [first]
+        case "listens on the host":
+            container["ports"] = [{"containerPort": 80, "hostPort": 80}]
+    return pod
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "baseline"),
+    [
+        ("escalates", "allowPrivilegeEscalation != false", True),
+        ("keeps capabilities", "unrestricted capabilities", True),
+        ("adds a capability", "unrestricted capabilities", False),
+        ("may be root", "runAsNonRoot != true", True),
+        ("is root", "runAsUser=0", True),
+        ("has no seccomp profile", "seccompProfile", True),
+        ("mounts the host", 'uses restricted volume type "hostPath"', False),
+        ("shares the host's processes", "host namespaces", False),
+        ("is privileged in an init container", "privileged", False),
+        ("listens on the host", "hostPort", False),
+    ],
+)
+async def test_pod_security_levels(api: Client, change: str, reason: str, baseline: bool) -> None:
+    for level in ("restricted", "baseline"):
+        labels = {"pod-security.kubernetes.io/enforce": level}
+        await api.made("/api/v1/namespaces", {"metadata": {"name": level, "labels": labels}})
+        await api.there(f"/api/v1/namespaces/{level}/serviceaccounts/default")
+    refused = await api.post("/api/v1/namespaces/restricted/pods", softened(change))
+    assert refused.status == 403
+    assert 'violates PodSecurity "restricted:latest"' in refused.message
+    assert reason in refused.message
+    assert (await api.post("/api/v1/namespaces/restricted/pods", make_pod(**HARDENED))).status == 201
+    lenient = await api.post("/api/v1/namespaces/baseline/pods", softened(change))
+    assert lenient.status == (201 if baseline else 403)
+    assert (await api.post(PODS, softened(change))).status == 201

@@ -133,7 +133,12 @@ async def test_openapi_follows_what_is_served(api: Client) -> None:
     assert schema["properties"]["spec"]["properties"]["mode"]["description"] == "How it runs."
     patch = document["paths"]["/apis/example.io/v1alpha1/namespaces/{namespace}/gadgets/{name}"]["patch"]
     assert "fieldValidation" in {item["name"] for item in patch["parameters"]}
-    assert after["api/v1"] != before["api/v1"]
+    assert after["api/v1"] == before["api/v1"]
+    crd = (await api.get(f"{CRDS}/gadgets.example.io")).body
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"] = "Another text."
+    assert (await api.put(f"{CRDS}/gadgets.example.io", crd)).status == 200
+    changed = (await api.get("/openapi/v3")).body["paths"]
+    assert changed["apis/example.io/v1alpha1"] != after["apis/example.io/v1alpha1"]
 
 
 async def test_tables_of_built_in_and_custom_kinds(gadgets: Client) -> None:

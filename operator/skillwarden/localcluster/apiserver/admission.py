@@ -1,14 +1,15 @@
-"""What stands between a valid Pod and the store: service account, runtime class, quotas."""
+"""What stands between a valid Pod and the store: service account, runtime class, Pod Security, quotas."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
 
-from skillwarden.localcluster.apiserver import pods
+from skillwarden.localcluster.apiserver import pod_security, pods
 from skillwarden.localcluster.apiserver.errors import Obj, forbidden
 from skillwarden.localcluster.apiserver.formats import format_quantity, parse_quantity
 from skillwarden.localcluster.apiserver.resources import (
+    NAMESPACES,
     PODS,
     QUOTAS,
     RUNTIME_CLASSES,
@@ -37,6 +38,7 @@ def admit(store: Store, resource: Resource, obj: Obj) -> None:
     if resource.storage == PODS:
         _service_account(store, obj)
         _runtime_class(store, obj)
+        pod_security.admit(store.get(NAMESPACES, "", meta["namespace"]) or {"metadata": {}}, obj)
     if resource.namespaced:
         for quota in store.select(QUOTAS, Selection(meta["namespace"])):
             _quota(store, resource, obj, quota)

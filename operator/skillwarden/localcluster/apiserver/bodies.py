@@ -56,9 +56,13 @@ class _Loader(yaml.SafeLoader):
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
     loader.flatten_mapping(node)
+    # Keys are text as they stand: YAML 1.1 would read y, n, on and off as truth values.
     return _pairs(
         [
-            (str(loader.construct_object(key, deep=True)), loader.construct_object(value, deep=True))
+            (
+                key.value if isinstance(key, yaml.ScalarNode) else str(key),
+                loader.construct_object(value, deep=True),
+            )
             for key, value in node.value
         ]
     )

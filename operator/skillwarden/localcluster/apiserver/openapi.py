@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 from skillwarden.localcluster.apiserver.discovery import VERSION
@@ -28,15 +29,15 @@ def _path(group: str, version: str) -> str:
 
 
 def index(registry: Registry) -> Obj:
-    """Give the list of documents; their addresses change with what is served, so clients may cache."""
-    stamp = hashlib.sha256(str(registry.revision).encode()).hexdigest()[:16]
-    return {
-        "paths": {
-            path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={stamp}"}
-            for group, versions in registry.groups().items()
-            for path in (_path(group, version) for version in versions)
-        }
-    }
+    """Give the list of documents; an address changes with its document, so that clients may cache it."""
+    paths = {}
+    for group, versions in registry.groups().items():
+        for version in versions:
+            path = _path(group, version)
+            text = json.dumps(document(registry, group, version), sort_keys=True)
+            stamp = hashlib.sha256(text.encode()).hexdigest()[:32]
+            paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={stamp}"}
+    return {"paths": paths}
 
 
 def published(schema: Schema) -> Schema:

@@ -241,7 +241,6 @@ class Registry:
         self._by_path: dict[tuple[str, str, str], Resource] = {}
         self._by_kind: dict[tuple[str, str], Resource] = {}
         self._by_storage: dict[Collection, Resource] = {}
-        self.revision = 0
         for resource in BUILTINS:
             self.add(resource)
 
@@ -251,7 +250,6 @@ class Registry:
         self._by_kind[resource.api_version, resource.kind] = resource
         if resource.keep_in is None:
             self._by_storage[resource.storage] = resource
-        self.revision += 1
 
     def withdraw(self, collection: Collection) -> None:
         """Stop serving a kind, in all its versions."""
@@ -260,7 +258,6 @@ class Registry:
                 del self._by_path[path]
                 self._by_kind.pop((resource.api_version, resource.kind), None)
         self._by_storage.pop(collection, None)
-        self.revision += 1
 
     def find(self, group: str, version: str, plural: str) -> Resource | None:
         """Look a kind up by its path."""

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 Interceptor = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 
 _LARGEST_BODY = 3 * 1024 * 1024
-_REQUESTS_KEPT = 100_000
+_REQUESTS_KEPT = 20_000
 _OPEN = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 _NAMESPACES = ("default", "kube-system")
 _T = TypeVar("_T")
