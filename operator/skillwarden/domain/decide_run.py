@@ -186,7 +186,8 @@ def outcome(pod: ObservedPod) -> tuple[RunPhase, ConditionDraft]:
     if pod.reason == "DeadlineExceeded":
         text = "It ran longer than its timeout. Raise spec.sandbox.timeoutSeconds, or do less."
         return RunPhase.FAILED, _failed(RunCompleteReason.TIMED_OUT, text)
-    if pod.reason == "OOMKilled":
+    # A container whose child was killed for memory, and that ended by itself, says OOMKilled, too.
+    if pod.reason == "OOMKilled" and pod.exit_code in {None, 137}:
         text = "It used more memory than spec.sandbox.resources.memory."
         return RunPhase.FAILED, _failed(RunCompleteReason.OUT_OF_MEMORY, text)
     if pod.phase is PodPhase.SUCCEEDED or pod.exit_code == 0:

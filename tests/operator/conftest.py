@@ -1,0 +1,57 @@
+"""One world a module; a namespace, agents and a policy a test."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from operator_world import Client, World, make_agent, make_policy
+
+from skillwarden.kube.gateway import Gateway
+from skillwarden.kube.kinds import Kind
+
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def bare_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Everything but the operator, which a test starts itself."""
+    world = World(tmp_path_factory.mktemp("world"))
+    world.start()
+    world.advisories()
+    yield world
+    world.stop()
+
+
+@pytest.fixture(scope="module")
+def world(bare_world: World) -> World:
+    """Everything, with the operator running."""
+    bare_world.run(bare_world.start_operator())
+    return bare_world
+
+
+@pytest.fixture
+async def stranger(bare_world: World) -> AsyncIterator[Client]:
+    """A user in a namespace of its own, with nothing in it."""
+    gateway = await Gateway.connect(kubeconfig=bare_world.cluster.kubeconfig, user_agent="user")
+    namespace = f"team-{next(_NUMBERS)}"
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    await gateway.create(Kind.NAMESPACE, body)
+    yield Client(gateway, namespace)
+    await gateway.delete(Kind.NAMESPACE, name=namespace)
+    await gateway.close()
+
+
+@pytest.fixture
+async def user(stranger: Client) -> Client:
+    """A user whose namespace has an agent of each maturity and a policy that allows every package."""
+    for maturity in ("Student", "Intern", "Supervised", "Autonomous"):
+        await stranger.apply(make_agent(maturity.lower(), maturity))
+    await stranger.apply(make_policy())
+    return stranger
