@@ -209,9 +209,27 @@ async def test_an_sdist_is_built_where_uv_is_allowed_to(index: Any, tmp_path: Pa
     assert mark.exists()
 
 
+async def test_a_pin_without_a_fitting_wheel_is_source_only(resolver: PythonResolver, index: Any) -> None:
+    index.wheel("app", "1.0", tag="cp311-cp311-manylinux_2_17_x86_64")
+    index.wheel("app", "2.0")
+    with pytest.raises(SourceOnlyError) as caught:
+        await resolver.resolve(declare("app==1.0"), platform=AMD64)
+    assert caught.value.packages == ("app",)
+
+
+async def test_a_version_without_a_fitting_wheel_is_passed_over(resolver: PythonResolver, index: Any) -> None:
+    index.wheel("app", "1.0", requires=["lib<2"])
+    index.wheel("app", "2.0", tag="cp311-cp311-manylinux_2_17_x86_64")
+    index.wheel("lib", "1.0")
+    index.wheel("lib", "2.0")
+    assert versions(await resolver.resolve(declare("app"), platform=AMD64))["app"] == "1.0"
+    with pytest.raises(UnresolvableError):
+        await resolver.resolve(declare("app", "lib>=2"), platform=AMD64)
+
+
 async def test_a_wheel_for_other_platforms_only_is_source_only(resolver: PythonResolver, index: Any) -> None:
     index.wheel("app", tag="cp312-cp312-win_amd64")
-    with pytest.raises((SourceOnlyError, UnresolvableError), match="app"):
+    with pytest.raises(SourceOnlyError, match="app"):
         await resolver.resolve(declare("app"), platform=AMD64)
 
 

@@ -12,6 +12,9 @@ _CONCLUSION = re.compile(r",? we can conclude that your requirements are unsatis
 _PATH = re.compile(r"(?<![\w:/.])/(?:[\w.+-]+/)+[\w.+-]+")
 _USERINFO = re.compile(r"//[^/@\s]*@")
 _WHEELS_REQUIRED = re.compile(r"Wheels are required for `([^`]+)`")
+_NO_MATCHING_WHEEL = re.compile(
+    r"\b([A-Za-z0-9][A-Za-z0-9._-]*)((?:==[^ ]+)?) has no (?:usable )?wheels(?: with a matching)?\b"
+)
 _NOT_FOUND = re.compile(r"\b([A-Za-z0-9][A-Za-z0-9._-]*) was not found in the package registry")
 _FETCHING = re.compile(
     r"Request failed|Failed to fetch|error sending request|timed? ?out|HTTP status|Network connectivity"
@@ -49,8 +52,17 @@ def _tidy(line: str) -> str:
 
 
 def source_only_names(stderr: str) -> tuple[str, ...]:
-    """Return the packages that uv would have to build, normalised and sorted."""
-    found = _WHEELS_REQUIRED.findall(stderr)
+    """Return the packages of which no wheel fits, normalised and sorted.
+
+    A package counts where uv would have to build it, or where all its versions, or the one that is
+    required, lack a wheel for the platform; not where uv only passes an unfitting version over.
+    """
+    text = " ".join(stderr.split())
+    found = set(_WHEELS_REQUIRED.findall(text))
+    for name, version in _NO_MATCHING_WHEEL.findall(text):
+        whole = f"all versions of {name} cannot be used" in text
+        if whole or (version and re.search(rf"you require {re.escape(name + version)}(?![\w.])", text)):
+            found.add(name)
     return tuple(sorted({canonicalize_name(name) for name in found}))
 
 
