@@ -6,12 +6,20 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from depot_support import PLATFORM, Index, Wheel, make_lock, make_wheel, running_index
 from yarl import URL
 
-from skillwarden.depot.fetch import Fetcher, FetchSettings, check_netrc, host_allowed
+from skillwarden.depot.fetch import (
+    Fetcher,
+    FetchRefusedError,
+    FetchSettings,
+    check_netrc,
+    host_allowed,
+    redirect_target,
+)
 from skillwarden.depot.store import DepotStore
 from skillwarden.domain.errors import InvalidInputError
 from skillwarden.domain.lock import Artefact, Lock, LockedPackage
@@ -315,3 +323,28 @@ async def test_a_lock_with_a_hash_that_is_none_is_refused(fetcher: Fetcher, inde
     message, retryable = await refused(fetcher, Lock(PLATFORM, (LockedPackage(package, artefact),)))
     assert "cannot be used" in message
     assert not retryable
+
+
+@pytest.mark.parametrize(
+    ("start", "location", "allowed"),
+    [
+        ("https://127.0.0.1/a", "http://127.0.0.1/b", False),
+        ("https://127.0.0.1/a", "https://127.0.0.1/b", True),
+        ("https://127.0.0.1/a", "/b", True),
+        ("http://127.0.0.1/a", "https://127.0.0.1/b", True),
+    ],
+)
+def test_a_redirect_never_leaves_tls(start: str, location: str, allowed: bool) -> None:
+    response = SimpleNamespace(url=URL(start), headers={"Location": location})
+    artefact = Artefact("tiny.whl", "0" * 64, url=start)
+    if allowed:
+        assert redirect_target(artefact, response, HOSTS).path == "/b"
+    else:
+        with pytest.raises(FetchRefusedError, match="from https"):
+            redirect_target(artefact, response, HOSTS)
+
+
+def test_credentials_in_a_redirect_are_dropped() -> None:
+    response = SimpleNamespace(url=URL("http://127.0.0.1/a"), headers={"Location": "http://u:p@127.0.0.1/b"})
+    target = redirect_target(Artefact("tiny.whl", "0" * 64), response, HOSTS)
+    assert (target.user, target.password) == (None, None)

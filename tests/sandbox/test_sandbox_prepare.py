@@ -401,6 +401,14 @@ async def test_a_redirect_is_not_followed(stage: Stage) -> None:
         await runner.cleanup()
 
 
+async def test_a_proxy_of_the_image_is_not_asked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel = make_wheel("tiny")
+    stage.keep(wheel)
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert await run(stage.settings(make_lock(wheel))) == 0
+
+
 async def test_an_answer_without_end_is_cut_at_its_bound(stage: Stage) -> None:
     async with tampering(stage.url, lambda path, body: b"x" * (9 << 20)) as url:
         settings = replace(stage.settings(make_lock()), depot_url=url)

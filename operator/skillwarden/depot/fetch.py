@@ -182,7 +182,7 @@ class Fetcher:
         for _ in range(MAX_REDIRECTS + 1):
             async with self._session.get(url, allow_redirects=False, headers=self._auth(url)) as response:
                 if response.status in _REDIRECTS:
-                    url = _redirect(artefact, response, hosts)
+                    url = redirect_target(artefact, response, hosts)
                     continue
                 _check_status(artefact, response)
                 with self._store.new_artefact() as file:
@@ -266,7 +266,14 @@ def _check_url(artefact: Artefact, url: URL, hosts: frozenset[str]) -> URL:
     return url
 
 
-def _redirect(artefact: Artefact, response: aiohttp.ClientResponse, hosts: frozenset[str]) -> URL:
+def redirect_target(artefact: Artefact, response: aiohttp.ClientResponse, hosts: frozenset[str]) -> URL:
+    """Return where a redirect leads.
+
+    Raises
+    ------
+    FetchRefusedError
+        Where that is no allowed host, no http, or plain text after TLS.
+    """
     try:
         target = response.url.join(URL(response.headers.get("Location", "")))
     except ValueError as error:
