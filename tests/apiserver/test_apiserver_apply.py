@@ -191,6 +191,39 @@ async def test_lists_of_pods_merge_by_their_keys(api: Client) -> None:
     assert both["metadata"]["labels"] == {"a": "b"}
 
 
+async def test_keyed_lists_take_the_applied_order(gadgets: Client) -> None:
+    await gadgets.apply(ONE, make_gadget())
+
+    async def order(*types: str, manager: str = "operator") -> list[str]:
+        conditions = [{"type": kind, "status": "True"} for kind in types]
+        body = {**make_gadget(), "status": {"conditions": conditions}}
+        answer = await gadgets.apply(f"{ONE}/status", body, manager)
+        return [item["type"] for item in answer.body["status"]["conditions"]]
+
+    assert await order("A", "B") == ["A", "B"]
+    assert await order("B", "A") == ["B", "A"]
+    assert await order("C", "B", "A") == ["C", "B", "A"]
+    assert await order("X", manager="other") == ["C", "B", "A", "X"]
+    # What only others own stays where it stood among what is shared; a real server answers the same.
+    assert await order("A", "B") == ["A", "X", "B"]
+
+
+async def test_applying_an_empty_keyed_list_gives_up_its_items(gadgets: Client) -> None:
+    await gadgets.apply(ONE, make_gadget())
+    condition = {"type": "Ready", "status": "True"}
+    await gadgets.apply(f"{ONE}/status", {**make_gadget(), "status": {"conditions": [condition]}})
+    emptied = {**make_gadget(), "status": {"phase": "Up", "conditions": []}}
+    body = (await gadgets.apply(f"{ONE}/status", emptied)).body
+    assert body["status"] == {"phase": "Up"}
+    assert owners(body)["tests", "Apply", "status"] == {"f:status": {"f:phase": {}}}
+
+
+async def test_a_null_cannot_be_applied_where_a_value_belongs(gadgets: Client) -> None:
+    refused = await gadgets.apply(ONE, make_gadget(replicas=None))
+    assert (refused.status, "spec.replicas" in refused.message) == (422, True)
+    assert (await gadgets.apply(ONE, make_gadget(note=None))).body["spec"]["note"] is None
+
+
 async def test_owners_of_fields_can_be_reset(api: Client) -> None:
     await api.apply(f"{CONFIG_MAPS}/one", make_config_map(k="v"), "first")
     reset = await api.patch(f"{CONFIG_MAPS}/one", {"metadata": {"managedFields": [{}]}})

@@ -59,14 +59,15 @@ def parts(value: Any, schema: Schema) -> dict[str, tuple[Any, Schema]] | None:
 
 
 def field_set(value: Any, schema: Schema) -> PathSet:
-    """Give the fields that a manifest speaks about: leaves, list items and empty containers."""
+    """Give the fields that a manifest speaks about: leaves, list items and empty maps."""
     return frozenset(_spoken(value, schema, ()))
 
 
 def _spoken(value: Any, schema: Schema, path: Path) -> Iterator[Path]:
     below = parts(value, schema)
     if not below:
-        if path:
+        # An empty list that merges by item speaks about no item, and an empty map about itself.
+        if path and not (below is not None and isinstance(value, list)):
             yield path
         return
     for element, (item, item_schema) in below.items():
@@ -131,12 +132,31 @@ def merge(live: Any, applied: Any, schema: Schema) -> Any:
         return merged
     before, after = parts(live, schema), parts(applied, schema)
     if isinstance(live, list) and isinstance(applied, list) and before is not None and after is not None:
-        items = [
-            merge(item, after[element][0], below) if element in after else item
-            for element, (item, below) in before.items()
-        ]
-        return items + [clone(item) for element, (item, _) in after.items() if element not in before]
+        items = []
+        for element in _merged_order(list(before), list(after)):
+            if element not in before:
+                items.append(clone(after[element][0]))
+            elif element not in after:
+                items.append(before[element][0])
+            else:
+                items.append(merge(before[element][0], *after[element]))
+        return items
     return clone(applied)
+
+
+def _merged_order(live: list[str], applied: list[str]) -> list[str]:
+    """Order the items of two lists: the applied order counts, what is only live stays where it stood."""
+    ordered: list[str] = []
+    wanted, known = set(applied), set(live)
+    ahead = list(applied)
+    for element in live:
+        if element not in wanted:
+            ordered.append(element)
+        elif element == next((item for item in ahead if item in known), None):
+            taken = ahead.index(element) + 1
+            ordered += ahead[:taken]
+            ahead = ahead[taken:]
+    return ordered + ahead
 
 
 def without(value: Any, schema: Schema, paths: Iterable[Path]) -> Any:

@@ -220,6 +220,10 @@ class Objects:
                 f"Kind={resource.kind}): {text}"
             )
             raise ApiError(500, "", message)
+        # Elsewhere such a null counts as absent; here it would be owned.
+        nulls = list(schema.forbidden_nulls(wanted, resource.schema))
+        if nulls:
+            raise errors.invalid(resource.kind, resource.group, name, nulls)
         meta = wanted["metadata"]
         if meta.setdefault("name", name) != name:
             raise errors.bad_request(

@@ -71,6 +71,14 @@ def containers(spec: Obj) -> Iterator[tuple[str, Obj]]:
 def normalise(pod: Obj) -> None:
     """Fill in what depends on other fields; the schema's own defaults are there already."""
     spec = pod["spec"]
+    # What admission adds on every real cluster; whoever compares specs has to bear it.
+    spec.setdefault("priority", 0)
+    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    tolerated = {item.get("key") for item in spec.get("tolerations") or ()}
+    for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
+        if key not in tolerated:
+            added = {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+            spec["tolerations"] = [*(spec.get("tolerations") or ()), added]
     account = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
     spec["serviceAccountName"] = spec["serviceAccount"] = account
     for _, container in containers(spec):
@@ -94,16 +102,7 @@ def normalise(pod: Obj) -> None:
 def prepare_create(pod: Obj) -> None:
     """Give a new Pod its defaults and its first status."""
     normalise(pod)
-    spec = pod["spec"]
-    # What admission adds on every real cluster; whoever compares specs has to bear it.
-    spec.setdefault("priority", 0)
-    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
-    tolerated = {item.get("key") for item in spec.get("tolerations") or ()}
-    for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
-        if key not in tolerated:
-            added = {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
-            spec["tolerations"] = [*(spec.get("tolerations") or ()), added]
-    pod["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
+    pod["status"] = {"phase": "Pending", "qosClass": qos_class(pod["spec"])}
 
 
 def prepare_update(pod: Obj, old: Obj) -> None:

@@ -177,6 +177,19 @@ def _int_or_string(schema: Schema) -> tuple[str, ...]:
     return ("integer", "string", "number") if schema.get("format") == "quantity" else ("integer", "string")
 
 
+def forbidden_nulls(value: Any, schema: Schema, path: str = "") -> Iterator[Cause]:
+    """Find the nulls that stand where the schema wants a value."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            below = child_schema(schema, name) or {}
+            if item is None and below.get("type") and not below.get("nullable"):
+                yield _wrong(item, join(path, name), below["type"])
+            yield from forbidden_nulls(item, below, join(path, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from forbidden_nulls(item, schema.get("items") or {}, f"{path}[{index}]")
+
+
 def _enum(value: Any, schema: Schema, path: str) -> Iterator[Cause]:
     allowed = schema.get("enum")
     if allowed is not None and value not in allowed:
