@@ -191,5 +191,6 @@ def make() -> Any:
         pod = staticmethod(make_pod)
         role = staticmethod(make_role)
         wait = staticmethod(wait_until)
+        read = staticmethod(read_manifests)
 
     return Builders

@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 
 from skillwarden.domain import policy as domain
 from skillwarden.domain.errors import InvalidInputError
-from skillwarden.domain.finding import Severity
 from skillwarden.domain.package import Ecosystem, normalise_name
 
 from .common import (
@@ -20,11 +19,12 @@ from .common import (
     ConditionedStatus,
     LabelSelector,
     Line,
-    ObjectName,
     Resource,
     list_map,
 )
-from .quantity import Duration, Quantity, millicores, parse_duration, whole_bytes
+from .policy_findings import Findings, Scanning
+from .policy_sandbox import SandboxRules
+from .quantity import parse_duration
 
 NamePattern = Annotated[
     str,
@@ -133,161 +133,6 @@ class MaturityActions(ApiModel):
         """Return the levels that are bounded."""
         levels = {level: getattr(self, level.value.lower()) for level in domain.Maturity}
         return {level: action for level, action in levels.items() if action is not None}
-
-
-class VulnerabilityActions(ApiModel):
-    """What a vulnerability does, by severity."""
-
-    critical: domain.Action = Field(
-        default=domain.Action.DENY, alias="Critical", description="CVSS 9.0 and above."
-    )
-    high: domain.Action = Field(
-        default=domain.Action.REQUIRE_APPROVAL, alias="High", description="CVSS 7.0 to 8.9."
-    )
-    medium: domain.Action = Field(default=domain.Action.ALLOW, alias="Medium", description="CVSS 4.0 to 6.9.")
-    low: domain.Action = Field(default=domain.Action.ALLOW, alias="Low", description="CVSS below 4.0.")
-    unknown: domain.Action = Field(
-        default=domain.Action.REQUIRE_APPROVAL,
-        alias="Unknown",
-        description="The advisory states no severity that can be read.",
-    )
-
-    def to_domain(self) -> dict[Severity, domain.Action]:
-        """Return all five bands."""
-        return {severity: getattr(self, severity.value.lower()) for severity in Severity}
-
-
-class MinReleaseAge(ApiModel):
-    """What happens with artefacts that are very new."""
-
-    duration: Duration = Field(
-        description="Artefacts that the index received less long ago than this, such as 72h, take the action."
-    )
-    action: domain.Action = Field(
-        default=domain.Action.REQUIRE_APPROVAL, description="What follows: Allow, RequireApproval or Deny."
-    )
-
-
-class Findings(ApiModel):
-    """What each kind of finding does."""
-
-    vulnerability: VulnerabilityActions = Field(
-        default_factory=VulnerabilityActions,
-        json_schema_extra=DEFAULT_EMPTY,
-        description="What a known vulnerability does, by its severity.",
-    )
-    typosquat: domain.Action = Field(
-        default=domain.Action.REQUIRE_APPROVAL,
-        description="What a name that resembles a popular package's does, unless a rule names the package.",
-    )
-    min_release_age: MinReleaseAge | None = Field(
-        default=None, description="What happens with artefacts that are very new. Absent: age does not count."
-    )
-
-    def to_domain(self) -> domain.FindingRules:
-        """Return the rules."""
-        age = self.min_release_age
-        return domain.FindingRules(
-            vulnerability=self.vulnerability.to_domain(),
-            typosquat=self.typosquat,
-            min_release_age=parse_duration(age.duration) if age else None,
-            release_age_action=age.action if age else domain.Action.REQUIRE_APPROVAL,
-        )
-
-
-class Scanning(ApiModel):
-    """What is asked of the scanners."""
-
-    on_error: domain.OnError = Field(
-        default=domain.OnError.DENY,
-        description=(
-            "What a scanner's error does to a sandbox that runs. Deny: it is removed. Hold: it goes on."
-            " Nothing new is launched in either case."
-        ),
-    )
-    max_advisory_age: Duration | None = Field(
-        default=None,
-        description=(
-            "Advisories synced longer ago than this, such as 48h, hold every launch; what runs goes on."
-            " Absent: no bound."
-        ),
-    )
-
-
-class RuntimeClasses(ApiModel):
-    """RuntimeClass that Pods must have, by maturity."""
-
-    student: ObjectName | None = Field(
-        default=None, alias="Student", description="RuntimeClass for Students. Absent: any."
-    )
-    intern: ObjectName | None = Field(
-        default=None, alias="Intern", description="RuntimeClass for Interns. Absent: any."
-    )
-    supervised: ObjectName | None = Field(
-        default=None, alias="Supervised", description="RuntimeClass for Supervised agents. Absent: any."
-    )
-    autonomous: ObjectName | None = Field(
-        default=None, alias="Autonomous", description="RuntimeClass for Autonomous agents. Absent: any."
-    )
-
-    def to_domain(self) -> dict[domain.Maturity, str]:
-        """Return the levels that are bound to a RuntimeClass."""
-        levels = {level: getattr(self, level.value.lower()) for level in domain.Maturity}
-        return {level: name for level, name in levels.items() if name is not None}
-
-
-class MaxResources(ApiModel):
-    """Upper bounds of a sandbox's resources."""
-
-    cpu: Quantity | None = Field(default=None, description="Most CPU cores, such as 2. Absent: no bound.")
-    memory: Quantity | None = Field(default=None, description="Most memory, such as 1Gi. Absent: no bound.")
-    ephemeral_storage: Quantity | None = Field(
-        default=None, description="Most disk, such as 2Gi. Absent: no bound."
-    )
-
-    def to_domain(self) -> domain.Resources:
-        """Return the bounds in base units."""
-        storage = self.ephemeral_storage
-        return domain.Resources(
-            cpu=None if self.cpu is None else millicores(self.cpu),
-            memory=None if self.memory is None else whole_bytes(self.memory),
-            ephemeral_storage=None if storage is None else whole_bytes(storage),
-        )
-
-
-class SandboxRules(ApiModel):
-    """What is asked of the Pod."""
-
-    require_runtime_class: RuntimeClasses = Field(
-        default_factory=RuntimeClasses,
-        json_schema_extra=DEFAULT_EMPTY,
-        description=(
-            "RuntimeClass that Pods must have, by maturity; a skill that names none gets it, one that names"
-            " another is denied."
-        ),
-    )
-    require_isolation: bool = Field(
-        default=False,
-        description="Whether NetworkIsolated must be True before anything is launched.",
-    )
-    max_resources: MaxResources = Field(
-        default_factory=MaxResources,
-        json_schema_extra=DEFAULT_EMPTY,
-        description="Upper bounds of spec.sandbox.resources; a skill that asks for more is denied.",
-    )
-    egress: domain.EgressRule = Field(
-        default=domain.EgressRule.DENY,
-        description="Deny: a skill that declares egress is denied. Allow: it may reach what it declares.",
-    )
-
-    def to_domain(self) -> domain.SandboxRules:
-        """Return the rules in base units."""
-        return domain.SandboxRules(
-            require_runtime_class=self.require_runtime_class.to_domain(),
-            require_isolation=self.require_isolation,
-            max_resources=self.max_resources.to_domain(),
-            egress=self.egress,
-        )
 
 
 class PackagePolicySpec(ApiModel):
