@@ -148,6 +148,19 @@ def test_nobody_else_makes_a_pod_with(admin: Any, make: Any, name: str, marks: d
         assert "operator" in answer.err
 
 
+def test_a_binding_hands_no_marks_to_a_pod(admin: Any, make: Any, name: str) -> None:
+    admin.must("create", "-f", "-", body=make.pod(name))
+    binding = {
+        "apiVersion": "v1",
+        "kind": "Binding",
+        "metadata": {"name": name, "labels": OURS},
+        "target": {"apiVersion": "v1", "kind": "Node", "name": "nowhere"},
+    }
+    path = f"/api/v1/namespaces/{admin.namespace}/pods/{name}/binding"
+    assert "labels and annotations" in admin("create", "--raw", path, "-f", "-", body=binding, ns=False).err
+    admin.must("delete", "pod", name, "--now")
+
+
 def test_other_pods_are_nobodys_business(admin: Any, make: Any, name: str) -> None:
     alice = admin.act_as("alice")
     alice.must("create", "-f", "-", body=make.pod(name, labels={"app": "web"}))
@@ -178,6 +191,7 @@ OTHER_OWNER = json.dumps(
     ]}}
 )  # fmt: skip
 DEBUGGER = json.dumps({"spec": {"ephemeralContainers": [{"name": "d", "image": "example.org/sh:1"}]}})
+RELABEL = json.dumps({"metadata": {"labels": {"skillwarden.io/skill": "other"}}})
 CHANGES = {
     "relabel": (["label", "{pod}", "skillwarden.io/skill=other", "--overwrite"], "labels and annotations"),
     "unlabel": (["label", "{pod}", "skillwarden.io/component-"], "labels and annotations"),
@@ -187,6 +201,10 @@ CHANGES = {
     ),
     "swap the image": (["set", "image", "{pod}", "skill=example.org/evil:1"], "what was judged"),
     "re-own": (["patch", "{pod}", "--type=merge", "-p", OTHER_OWNER], "owner references"),
+    "relabel by its status": (
+        ["patch", "{pod}", "--subresource=status", "--type=merge", "-p", RELABEL],
+        "labels and annotations",
+    ),
     "debug": (
         ["patch", "{pod}", "--subresource=ephemeralcontainers", "-p", DEBUGGER],
         "no ephemeral containers",
@@ -230,6 +248,8 @@ def test_an_orphaning_delete_of_the_owner_ends(admin: Any, operator: Any, make: 
     pytest.param(["create", "--raw", "/api/v1/namespaces/{ns}/pods/{pod}/portforward", "-f", "/dev/null"],
                  id="port-forward"),
     pytest.param(["get", "--raw", "/api/v1/namespaces/{ns}/pods/{pod}/proxy/"], id="proxy"),
+    pytest.param(["get", "--raw", "/api/v1/namespaces/{ns}/pods/http:{pod}:80/proxy/"],
+                 id="proxy with scheme and port"),
 ])  # fmt: skip
 def test_a_sandbox_is_closed_without_the_verb_exec(
     admin: Any, make: Any, sandbox_pod: str, access: list[str]
