@@ -88,7 +88,10 @@ def _conditions(status: dict[str, Any], console: Console) -> None:
     for column in ("Type", "Status", "Reason", "Message"):
         table.add_column(column, overflow="fold")
     for item in status.get("conditions") or []:
-        table.add_row(item["type"], item["status"], item["reason"], _plain(item.get("message", "")))
+        # The grounds below say the same, one by one.
+        repeated = bool(status.get("reasons")) and item["type"] in {"Compliant", "Ready"}
+        message = "see the grounds below" if repeated else item.get("message", "")
+        table.add_row(item["type"], item["status"], item["reason"], _plain(message))
     console.print()
     console.print(table)
 

@@ -166,7 +166,11 @@ def _sandbox_ready(world: SkillWorld, *, suspended: bool) -> ConditionDraft:
     live = [pod for pod in world.pods if not pod.deleting and not pod.phase.ended]
     if not assessment.allowed:
         kept = f" {len(live)} Pod(s) that already ran go on." if assessment.hold and live else ""
-        return draft(Status.FALSE, SandboxReason.NOT_ALLOWED, f"Nothing is launched without a verdict.{kept}")
+        return draft(
+            Status.FALSE,
+            SandboxReason.NOT_ALLOWED,
+            f"Nothing is launched: {assessment.compliant.reason}.{kept}",
+        )
     if suspended:
         return draft(Status.FALSE, SandboxReason.SUSPENDED, "spec.sandbox.suspend is true.")
     if isinstance(world.surroundings.artefacts, Failure):

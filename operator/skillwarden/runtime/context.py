@@ -38,6 +38,7 @@ from ..services.sources import ConfigMapSources
 from ..services.stages import Stages
 from ..services.store import Store
 from ..services.strays import StrayCatcher
+from .advisories import AdvisoryKeeper
 from .metrics import Metrics
 from .probes import Probes
 from .settings import Settings
@@ -64,7 +65,7 @@ def sandbox_setup(settings: Settings, *, key: bytes) -> SandboxSetup:
     """Return what the settings say about every sandbox."""
     depot = settings.depot
     endpoint = DepotEndpoint(
-        host=depot.sandbox_host,
+        host=depot.sandbox_address(),
         port=depot.sandbox_port,
         target_port=depot.sandbox_target_port,
         in_cluster=depot.cidr is None,
@@ -140,6 +141,12 @@ async def operator(settings: Settings, *, timing: Timing | None = None) -> Async
         )
         metrics.watch_queue(partial(len, core.queue))
         metrics.watch_advisories(partial(_age, feed))
+        if settings.advisories_source:
+            keeper = AdvisoryKeeper(
+                settings.advisories_source, into=settings.advisories, interval=settings.advisories_interval
+            )
+            stack.push_async_callback(keeper.stop)
+            keeper.start()
         await core.start()
         stack.push_async_callback(core.stop)
         watcher = Watcher(

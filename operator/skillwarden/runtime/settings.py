@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import platform as machine
+import socket
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -34,7 +35,8 @@ class DepotSettings(BaseModel):
     unix_socket
         Instead of a network connection, for the operator.
     sandbox_host
-        For sandboxes: an IP address (they have no DNS), such as the depot Service's cluster IP.
+        For sandboxes: an IP address (they have no DNS), such as the depot Service's cluster IP; a name is
+        looked up once, when the operator starts.
     sandbox_port, sandbox_target_port
         The Service's port, and the one that the depot's Pods listen on.
     namespace
@@ -56,11 +58,27 @@ class DepotSettings(BaseModel):
     key_file: Path | None = None
     key: SecretStr | None = None
 
-    @field_validator("sandbox_host")
-    @classmethod
-    def _address(cls, value: str) -> str:
-        ipaddress.ip_address(value)
-        return value
+    def sandbox_address(self) -> str:
+        """Return the address that sandboxes are given.
+
+        Raises
+        ------
+        ValueError
+            Where the name cannot be looked up.
+        """
+        try:
+            return str(ipaddress.ip_address(self.sandbox_host))
+        except ValueError:
+            pass
+        try:
+            return str(
+                socket.getaddrinfo(self.sandbox_host, self.sandbox_port, proto=socket.IPPROTO_TCP)[0][4][0]
+            )
+        except OSError as error:
+            raise ValueError(
+                f"SKILLWARDEN_DEPOT__SANDBOX_HOST is {self.sandbox_host}, which cannot be looked up: {error}."
+                " Set it to the IP address at which sandboxes reach the depot."
+            ) from error
 
     def read_key(self) -> bytes:
         """Return the key.
@@ -108,6 +126,9 @@ class Settings(BaseSettings):
         ``false`` gives each sandbox a user namespace of its own (needs kubelet and runtime support).
     state_dir, advisories_dir
         Where caches are, and the advisories that ``skillwarden advisories sync`` writes.
+    advisories_source, advisories_interval
+        A folder or URL that the operator itself syncs advisories from, every so many seconds; unset:
+        somebody else runs ``skillwarden advisories sync`` into the same folder.
     index_url
         The package index; unset: the tools' default. Credentials go into ``NETRC``, never here.
     index_hosts
@@ -148,6 +169,8 @@ class Settings(BaseSettings):
     depot: DepotSettings = DepotSettings()
     state_dir: Path = Field(default_factory=default_state_dir)
     advisories_dir: Path | None = None
+    advisories_source: str | None = None
+    advisories_interval: float = Field(default=3600.0, ge=60)
     index_url: str | None = None
     index_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     resolve_deadline: float = Field(default=60.0, gt=0)

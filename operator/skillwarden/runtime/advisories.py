@@ -1,0 +1,59 @@
+"""Keeps the advisories fresh from inside the operator, where nobody else does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import structlog
+
+from ..advisories.errors import AdvisoryError
+from ..advisories.sync import sync
+
+log = structlog.get_logger(__name__)
+
+#: Seconds until another try after a sync failed; the last good index stands meanwhile, and ages.
+RETRY_SECONDS = 60.0
+
+
+class AdvisoryKeeper:
+    """Syncs at start and every ``interval`` seconds.
+
+    Parameters
+    ----------
+    source
+        Folder or URL, as ``skillwarden advisories sync --from`` takes it.
+    into
+        Folder of the index.
+    interval
+        Seconds.
+    """
+
+    def __init__(self, source: str, *, into: Path, interval: float) -> None:
+        self._source = source
+        self._into = into
+        self._interval = interval
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start syncing in the background."""
+        self._task = asyncio.create_task(self._keep(), name="advisory-sync")
+
+    async def stop(self) -> None:
+        """Stop syncing."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _keep(self) -> None:
+        while True:
+            pause = self._interval
+            try:
+                report = await sync(self._source, into=self._into)
+                log.info("advisories synced", revision=report.revision)
+            except AdvisoryError as error:
+                pause = min(self._interval, RETRY_SECONDS)
+                log.warning("advisories cannot be synced; the last good ones stand", error=str(error))
+            await asyncio.sleep(pause)
