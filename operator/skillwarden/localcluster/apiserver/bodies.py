@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 
 from skillwarden.localcluster.apiserver import protobuf
+from skillwarden.localcluster.apiserver.decoding import WriteOptions
 from skillwarden.localcluster.apiserver.errors import Cause, Obj, bad_request, invalid, unsupported_media_type
-from skillwarden.localcluster.apiserver.objects import DeleteOptions, WriteOptions
+from skillwarden.localcluster.apiserver.removal import DeleteOptions
 
 JSON = "application/json"
 YAML = "application/yaml"

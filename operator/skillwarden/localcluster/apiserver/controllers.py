@@ -10,8 +10,10 @@ import logging
 from collections.abc import Callable
 
 from skillwarden.localcluster.apiserver import admission, crds
+from skillwarden.localcluster.apiserver.decoding import WriteOptions
 from skillwarden.localcluster.apiserver.errors import ApiError, Obj
-from skillwarden.localcluster.apiserver.objects import FOREGROUND, DeleteOptions, Objects, WriteOptions
+from skillwarden.localcluster.apiserver.objects import Objects
+from skillwarden.localcluster.apiserver.removal import FOREGROUND, DeleteOptions
 from skillwarden.localcluster.apiserver.resources import (
     CRDS,
     EVENTS,
@@ -148,7 +150,7 @@ class Controllers:
             if "deletionTimestamp" not in obj["metadata"]:
                 self._delete(key, "Background")
         elif True in lives:
-            self._objects.disown(self._registry.of_storage(key.collection), obj, dead)
+            self._objects.removal.disown(self._registry.of_storage(key.collection), obj, dead)
 
     def _collect(self, uid: str) -> None:
         for key in self._store.dependents(uid):
@@ -157,7 +159,9 @@ class Controllers:
     def _delete(self, key: Key, propagation: str) -> None:
         resource = self._registry.of_storage(key.collection)
         try:
-            self._objects.delete(resource, key.namespace, key.name, DeleteOptions(propagation=propagation))
+            self._objects.removal.delete(
+                resource, key.namespace, key.name, DeleteOptions(propagation=propagation)
+            )
         except ApiError:
             return  # gone already
 
@@ -175,7 +179,7 @@ class Controllers:
             return
         finalizers = [item for item in obj["metadata"]["finalizers"] if item != FOREGROUND]
         new = {**obj, "metadata": {**obj["metadata"], "finalizers": finalizers}}
-        self._objects.rewrite(self._registry.of_storage(key.collection), obj, new)
+        self._objects.removal.rewrite(self._registry.of_storage(key.collection), obj, new)
 
     def _blocks(self, key: Key, uid: str) -> bool:
         owners = (self._store.get(*key) or {}).get("metadata", {}).get("ownerReferences") or ()
@@ -191,7 +195,7 @@ class Controllers:
                 self._delete(key, "Background")
         if next(self._store.everything(name), None) is None:
             new = {**found, "spec": {**(found.get("spec") or {}), "finalizers": []}}
-            self._objects.rewrite(self._registry.of_storage(NAMESPACES), found, new)
+            self._objects.removal.rewrite(self._registry.of_storage(NAMESPACES), found, new)
 
     def _finish_definition(self, name: str) -> None:
         """Delete the objects of a kind that is being withdrawn, and its definition after them."""
@@ -206,13 +210,13 @@ class Controllers:
         if not self._store.select(collection, Selection()):
             finalizers = [item for item in crd["metadata"].get("finalizers") or () if item != crds.CLEANUP]
             new = {**crd, "metadata": {**crd["metadata"], "finalizers": finalizers}}
-            self._objects.rewrite(self._registry.of_storage(CRDS), crd, new)
+            self._objects.removal.rewrite(self._registry.of_storage(CRDS), crd, new)
 
     def _recount(self, namespace: str) -> None:
         stored = [resource for resource in self._registry if resource.keep_in is None]
         for quota in self._store.select(QUOTAS, Selection(namespace)):
             new = {**quota, "status": admission.quota_status(self._store, stored, quota)}
-            self._objects.rewrite(self._registry.of_storage(QUOTAS), quota, new)
+            self._objects.removal.rewrite(self._registry.of_storage(QUOTAS), quota, new)
 
     def _default_account(self, namespace: str) -> None:
         space = self._store.get(NAMESPACES, "", namespace)

@@ -10,8 +10,9 @@ from typing import Any
 from aiohttp import web
 
 from skillwarden.localcluster.apiserver import bodies, discovery, errors, openapi, patches, subresources
+from skillwarden.localcluster.apiserver.decoding import WriteOptions
 from skillwarden.localcluster.apiserver.errors import ApiError, Obj
-from skillwarden.localcluster.apiserver.objects import Objects, WriteOptions
+from skillwarden.localcluster.apiserver.objects import Objects
 from skillwarden.localcluster.apiserver.pods import LogSource
 from skillwarden.localcluster.apiserver.reading import Pages, Watch, selection
 from skillwarden.localcluster.apiserver.resources import BUILTINS, Registry, Resource
@@ -281,7 +282,7 @@ class Routes:
     async def _delete(self, request: web.Request, target: Target) -> web.StreamResponse:
         options = bodies.delete_options(await request.read(), request.query)
         resource = self._stored(target.resource)
-        obj, gone = self._objects.delete(resource, target.place, target.name, options)
+        obj, gone = self._objects.removal.delete(resource, target.place, target.name, options)
         if not gone or resource.plural == "pods":
             return respond(shown(target.resource, obj))
         details = {"name": target.name, "group": resource.group, "kind": resource.plural}
@@ -298,7 +299,7 @@ class Routes:
         found = self._store.select(resource.storage, chosen)
         for obj in found:
             meta = obj["metadata"]
-            self._objects.delete(resource, meta.get("namespace", ""), meta["name"], options)
+            self._objects.removal.delete(resource, meta.get("namespace", ""), meta["name"], options)
         return respond(
             View(target.resource, Form.PLAIN).many(found, {"resourceVersion": str(self._store.version)})
         )

@@ -18,8 +18,9 @@ import yaml
 from aiohttp import web
 
 from skillwarden.localcluster.apiserver.controllers import Controllers
+from skillwarden.localcluster.apiserver.decoding import WriteOptions
 from skillwarden.localcluster.apiserver.errors import ApiError, unauthorized
-from skillwarden.localcluster.apiserver.objects import Objects, WriteOptions
+from skillwarden.localcluster.apiserver.objects import Objects
 from skillwarden.localcluster.apiserver.pods import LogSource
 from skillwarden.localcluster.apiserver.resources import NAMESPACES, Registry
 from skillwarden.localcluster.apiserver.routes import NoSuchPath, Routes, Settings, failure

@@ -7,9 +7,10 @@ from typing import Any
 
 from skillwarden.localcluster.apiserver import errors, patches, pods
 from skillwarden.localcluster.apiserver.bodies import delete_options
+from skillwarden.localcluster.apiserver.decoding import WriteOptions
 from skillwarden.localcluster.apiserver.errors import ApiError, Obj
 from skillwarden.localcluster.apiserver.formats import now_text
-from skillwarden.localcluster.apiserver.objects import Objects, WriteOptions
+from skillwarden.localcluster.apiserver.objects import Objects
 from skillwarden.localcluster.apiserver.pods import LogSource
 from skillwarden.localcluster.apiserver.resources import Resource
 from skillwarden.localcluster.apiserver.store import clone
@@ -132,14 +133,14 @@ def bind(
             "pods/binding", "", name, f"pod {name} is being deleted, cannot be assigned to a host"
         )
     if not options.dry_run:
-        objects.rewrite(resource, pod, pods.bound(clone(pod), node, now_text()))
+        objects.removal.rewrite(resource, pod, pods.bound(clone(pod), node, now_text()))
     return SUCCESS
 
 
 def evict(objects: Objects, resource: Resource, namespace: str, name: str, body: Any) -> Obj:
     """Delete a Pod by way of an Eviction; there are no disruption budgets here."""
     asked = (body or {}).get("deleteOptions") if isinstance(body, dict) else None
-    objects.delete(resource, namespace, name, delete_options(dumps(asked) if asked else b"", {}))
+    objects.removal.delete(resource, namespace, name, delete_options(dumps(asked) if asked else b"", {}))
     return SUCCESS
 
 
