@@ -105,7 +105,7 @@ async def runner(
             "work_dir": str(folder / "work"),
             "image": PYTHON,
             "pids": 64,
-            "cgroup_parent": "skillwarden-tests",
+            "cgroup_parent": folder.name,
             "timings": asdict(FAST),
             "url": cluster.url,
             "token": TOKEN,
@@ -120,4 +120,4 @@ async def runner(
         assert not [
             line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(folder) in line
         ]
-        assert not list(Path("/sys/fs/cgroup").glob("*/skillwarden-tests/*"))
+        assert not list(Path("/sys/fs/cgroup").glob(f"*/{folder.name}"))

@@ -87,7 +87,7 @@ async def test_a_killed_node_takes_its_sandboxes_along_and_the_next_one_clears_u
             "work_dir": str(folder / "work"),
             "image": PYTHON,
             "pids": 64,
-            "cgroup_parent": "skillwarden-tests",
+            "cgroup_parent": folder.name,
             "timings": {"reconnect_initial": 0.05, "backoff_initial": 0.05},
             "url": cluster.url,
             "token": TOKEN,
@@ -127,7 +127,7 @@ async def test_a_killed_node_takes_its_sandboxes_along_and_the_next_one_clears_u
         assert not [
             line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(folder) in line
         ]
-        assert not list(Path("/sys/fs/cgroup").glob("*/skillwarden-tests"))
+        assert not list(Path("/sys/fs/cgroup").glob(f"*/{folder.name}"))
 
     assert state_of(run)["terminated"]["reason"] == "ContainerStatusUnknown"
     assert service["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 137
