@@ -324,8 +324,9 @@ def test_maturity(
 
 def test_a_rule_that_asks_for_maturity_and_approval_denies_an_agent_below_it() -> None:
     base = policy(rules=(make_rule("numpy", ASK, min_maturity=Maturity.SUPERVISED),))
-    verdict = judge("numpy 2.1", base, maturity=Maturity.INTERN, approvals=(make_approval("numpy 2.1"),))
-    assert verdict.reason is ComplianceReason.MATURITY_TOO_LOW
+    for approvals in ((), (make_approval("numpy 2.1"),)):
+        verdict = judge("numpy 2.1", base, maturity=Maturity.INTERN, approvals=approvals)
+        assert grounds_of(verdict) == {("numpy", "MaturityTooLow", "rule-numpy")}
 
 
 def test_where_ceiling_and_rule_both_deny_both_are_said() -> None:

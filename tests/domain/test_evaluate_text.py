@@ -215,6 +215,14 @@ def test_long_names_paths_and_summaries_are_bounded() -> None:
         assert (reason.message + reason.fix).isprintable()
 
 
+def test_a_long_path_keeps_its_ends_and_leaves_room_for_the_policy() -> None:
+    lock = make_lock(" > ".join(f"package-number-{number} 1.0" for number in range(40)))
+    reason = only(make_policy(bans=(make_ban("package-number-39"),)), lock=lock)
+    assert "(package-number-0 > … > package-number-38 > package-number-39)" in reason.message
+    assert "ClusterPackagePolicy base (bans[0])" in reason.message
+    assert len(reason.path) == 40
+
+
 def test_a_scanners_error_is_one_bounded_line() -> None:
     report = make_report(ScannerName.OSV, LOCK, state=ScanState.ERROR, error="a\x1b[2J\n" * 500)
     (reason,) = judge(LOCK, make_policy(), scan=make_scan(LOCK, reports=[report])).reasons

@@ -227,11 +227,7 @@ class PolicyIndex:
                     queue.append(child)
         declared = [node.position for node in closure.nodes if node.package.direct]
         free = closure.reach(declared, without=frozenset(including))
-        return {
-            position: mask
-            for position, mask in masks.items()
-            if position not in free and not closure.nodes[position].package.direct
-        }
+        return {position: mask for position, mask in masks.items() if position not in free}
 
     def _opinion(self, ban: int | None, rule: int | None, mask: int) -> Opinion:
         key = (ban, rule, 0 if rule is not None else mask)
