@@ -51,12 +51,7 @@ class ApiModel(BaseModel):
         frozen=True,
         # The API server validates types; a string is no number here either.
         strict=True,
-        use_enum_values=False,
     )
-
-    def to_manifest(self) -> dict[str, Any]:
-        """Return the JSON-ready form, without what is not set."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 class ObjectMeta(ApiModel):
