@@ -97,6 +97,11 @@ def truncate(file: Path) -> None:
     os.truncate(file, file.stat().st_size // 2)
 
 
+def grow(file: Path) -> None:
+    with file.open("ab") as opened:
+        opened.write(bytes(4096))
+
+
 def garble(file: Path) -> None:
     file.write_bytes(b"garbage" * 1000)
 
@@ -123,7 +128,7 @@ def age(file: Path) -> None:
     database.close()
 
 
-@pytest.mark.parametrize("spoil", [truncate, garble, empty, wipe, age])
+@pytest.mark.parametrize("spoil", [truncate, grow, garble, empty, wipe, age])
 def test_a_corrupt_index_is_an_error_and_never_an_empty_one(
     spoil: Callable[[Path], None], make_record: Make, make_index: MakeIndex
 ) -> None:

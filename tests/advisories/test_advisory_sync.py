@@ -176,7 +176,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "an entry with an absolute path": (zip_of(**{"/etc/evil.json": b"{}"}), "points outside"),
     "an entry with a backslash": (zip_of(**{"..\\evil.json": b"{}"}), "points outside"),
     "a symbolic link": (zip_of(link=symlink()), "not a regular file"),
-    "an encrypted entry": (encrypted, "encrypted"),
+    "an encrypted entry": (encrypted, "an encrypted entry"),
     "an entry that is no record": (zip_of(**{"setup.py": b"{}"}), "no OSV record"),
     "records that are not OSV": (zip_of(**{"a.json": b"[]", "b.json": b"{"}), "2 of 2 advisory records"),
     "records about other ecosystems only": (

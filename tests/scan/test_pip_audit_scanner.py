@@ -46,8 +46,8 @@ async def test_the_real_pip_audit_finds_what_our_own_evaluation_finds(
         make_advisory("GHSA-3", "widget", aliases=["CVE-3"], database_specific={"severity": "CRITICAL"}),
         make_advisory("PYSEC-4", "widget", withdrawn="2024-01-01T00:00:00Z"),
         make_advisory("MAL-5", "evil", fixed=None),
-        make_advisory("PYSEC-6", "gadget", versions=["1.0"], published="not a time", aliases=[7, "CVE-6"]),
-        make_advisory("PYSEC-7", "gadget", fixed="garbage", severity="nonsense"),
+        make_advisory("PYSEC-6", "gadget", versions=["1.0"]),
+        make_advisory("PYSEC-7", "gadget", fixed="garbage", published="not a time", aliases=[7, "CVE-7"]),
     )
     lock = make_lock("widget==1.6", "evil==0.1", "gadget==1!1.0+local.1", "clean==3.0.0.post1")
     theirs = await PipAuditScanner(lambda: index).scan(lock)
