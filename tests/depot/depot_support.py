@@ -88,6 +88,7 @@ class Index:
     redirects: dict[str, str] = field(default_factory=dict)
     truncate: set[str] = field(default_factory=set)
     endless: set[str] = field(default_factory=set)
+    drip: set[str] = field(default_factory=set)
     gate: asyncio.Event | None = None
     credentials: tuple[str, str] | None = None
     asked: Counter[str] = field(default_factory=Counter)
@@ -123,6 +124,13 @@ class Index:
             with contextlib.suppress(ConnectionError):
                 while True:
                     await response.write(b"x" * 65536)
+            return response
+        if name in self.drip:
+            await response.prepare(request)
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    await response.write(b"x")
+                    await asyncio.sleep(0.01)
             return response
         response.content_length = len(data)
         await response.prepare(request)

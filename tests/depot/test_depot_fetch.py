@@ -143,13 +143,12 @@ async def test_a_declared_length_over_the_bound_is_not_even_read(store: DepotSto
     assert "larger than the 10 bytes" in message
 
 
-async def test_an_answer_that_does_not_come_ends_at_the_deadline(store: DepotStore, index: Index) -> None:
+async def test_an_answer_that_drips_ends_at_the_deadline(store: DepotStore, index: Index) -> None:
     wheel = make_wheel()
     index.add(wheel)
-    index.gate = asyncio.Event()
+    index.drip.add(wheel.filename)
     async with Fetcher(store, settings=FetchSettings(deadline_seconds=0.2)) as fetcher:
         message, retryable = await refused(fetcher, make_lock(wheel, base=index.url))
-    index.gate.set()
     assert "did not arrive in time" in message
     assert retryable
 
