@@ -451,6 +451,7 @@ def test_a_missing_variable_is_wrong_use_and_named(tmp_path: Path) -> None:
 def test_the_token_never_stands_in_an_argument(tmp_path: Path) -> None:
     command = pip_command(Platform("3.12"), target=tmp_path, listing=tmp_path / "r.txt", host="10.0.0.1:8480")
     assert not any("swd1" in word for word in command)
+    assert "--isolated" in command
     assert "--require-hashes" in command
     assert "--no-deps" in command
     assert command[command.index("--only-binary") + 1] == ":all:"
