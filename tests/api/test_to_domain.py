@@ -231,32 +231,3 @@ def test_a_range_that_protects_nobody_names_policy_and_place(make: Make, version
     assert "rule 'numeric'" in str(caught.value) or "spec.rules[0]" in str(caught.value)
     with pytest.raises(InvalidInputError, match=r"bans\[0\]\.versions"):
         parse("ClusterPackagePolicy", make("ClusterPackagePolicy", bans=[match])).to_domain()
-
-
-SELECTORS: dict[str, tuple[dict[str, Any], bool]] = {
-    "the empty one": ({}, True),
-    "a label that agrees": ({"matchLabels": {"team": "web"}}, True),
-    "a label that differs": ({"matchLabels": {"team": "data"}}, False),
-    "a label that is absent": ({"matchLabels": {"tier": "web"}}, False),
-    "In": ({"matchExpressions": [{"key": "team", "operator": "In", "values": ["web", "x"]}]}, True),
-    "In, but absent": ({"matchExpressions": [{"key": "tier", "operator": "In", "values": ["a"]}]}, False),
-    "NotIn": ({"matchExpressions": [{"key": "team", "operator": "NotIn", "values": ["web"]}]}, False),
-    "NotIn, and absent": (
-        {"matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["a"]}]},
-        True,
-    ),
-    "Exists": ({"matchExpressions": [{"key": "team", "operator": "Exists"}]}, True),
-    "DoesNotExist": ({"matchExpressions": [{"key": "team", "operator": "DoesNotExist"}]}, False),
-    "one of two fails": (
-        {"matchLabels": {"team": "web"}, "matchExpressions": [{"key": "team", "operator": "DoesNotExist"}]},
-        False,
-    ),
-}
-
-
-@pytest.mark.parametrize(("selector", "selected"), SELECTORS.values(), ids=SELECTORS.keys())
-def test_a_cluster_policy_holds_where_its_selector_says(
-    make: Make, selector: dict[str, Any], selected: bool
-) -> None:
-    policy = parse("ClusterPackagePolicy", make("ClusterPackagePolicy", namespaceSelector=selector))
-    assert policy.selects({"team": "web"}) is selected

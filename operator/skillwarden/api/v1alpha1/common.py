@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -167,18 +166,6 @@ class LabelSelectorRequirement(ApiModel):
             raise ValueError("In and NotIn take one value or more, Exists and DoesNotExist take none")
         return self
 
-    def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether the labels meet this requirement; an absent label is not in any set."""
-        match self.operator:
-            case "In":
-                return labels.get(self.key) in self.values
-            case "NotIn":
-                return labels.get(self.key) not in self.values
-            case "Exists":
-                return self.key in labels
-            case "DoesNotExist":
-                return self.key not in labels
-
 
 class LabelSelector(ApiModel):
     """A label selector, as metav1.LabelSelector: everything in it must hold; empty selects all."""
@@ -196,9 +183,3 @@ class LabelSelector(ApiModel):
         json_schema_extra=LIST_ATOMIC,
         description="Requirements that must all hold.",
     )
-
-    def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether an object with these labels is selected."""
-        return all(labels.get(key) == value for key, value in self.match_labels.items()) and all(
-            requirement.matches(labels) for requirement in self.match_expressions
-        )

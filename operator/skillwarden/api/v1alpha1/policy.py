@@ -271,10 +271,6 @@ class ClusterPackagePolicy(Resource):
     kind: Literal["ClusterPackagePolicy"] = "ClusterPackagePolicy"
     spec: ClusterPackagePolicySpec
 
-    def selects(self, namespace_labels: dict[str, str]) -> bool:
-        """Whether the policy holds in a namespace with these labels."""
-        return self.spec.namespace_selector.matches(namespace_labels)
-
     def to_domain(self) -> domain.Policy:
         """Return the policy as a value; raises as ``PackagePolicySpec.as_policy``."""
         return self.spec.as_policy(domain.PolicyRef(self.metadata.name), generation=self.metadata.generation)

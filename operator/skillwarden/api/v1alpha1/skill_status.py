@@ -14,7 +14,6 @@ from .common import (
     ApiModel,
     Condition,
     Digest,
-    Line,
     conditions_field,
     list_map,
     observed_generation_field,
@@ -82,7 +81,7 @@ class TopFinding(ApiModel):
         max_length=4096,
         description="How the package came in: the chain of names from the declared one.",
     )
-    fix: Line = Field(default="", description="What would remove the finding.")
+    fix: str = Field(default="", max_length=4096, description="What would remove the finding.")
 
 
 class PendingApproval(ApiModel):
