@@ -268,11 +268,6 @@ def _after_resolution(evidence: Evidence, start: Assessment, lock: Lock) -> Asse
             f"{len(lock.packages)} package(s) locked for {lock.platform}.",
         ),
     )
-    if evidence.scan is None and lock.packages:
-        scanned = ConditionDraft(
-            ConditionType.SCANNED, Status.UNKNOWN, ScannedReason.SCANNING, "The closure is being scanned."
-        )
-        return replace(located, scanned=scanned, job=Job.SCAN, hold=True)
     verdict = evaluate(
         EvaluationRequest(
             lock=lock,
@@ -286,6 +281,15 @@ def _after_resolution(evidence: Evidence, start: Assessment, lock: Lock) -> Asse
             network_isolated=evidence.network_isolated,
         )
     )
+    if evidence.scan is None and lock.packages:
+        scanned = ConditionDraft(
+            ConditionType.SCANNED, Status.UNKNOWN, ScannedReason.SCANNING, "The closure is being scanned."
+        )
+        located = replace(located, scanned=scanned, job=Job.SCAN)
+        if verdict.reason is ComplianceReason.NO_VERDICT or verdict.action is not Action.DENY:
+            return replace(located, hold=True)
+        # A ban or a rule denies whatever the scan will say: what runs need not wait for it.
+        return replace(located, compliant=_compliant(verdict), verdict=verdict)
     gaps = scan_gaps(lock, evidence.scan, evidence.policies)
     return replace(
         located,

@@ -263,7 +263,7 @@ class Policy:
     unlisted
         What a package that no rule names gets; ``None`` is Abstain.
     maturity
-        Ceiling by level: the mildest that any package can get there; an absent level has none.
+        Ceiling by level: the mildest that any package can get there and at every level below.
     findings, sandbox
         As their types say.
     on_error

@@ -55,6 +55,9 @@ def resolver_settings(settings: Settings) -> ResolverSettings:
     """Return what the resolver needs of the settings."""
     return ResolverSettings(
         index_url=settings.index_url,
+        index_username=settings.index_username,
+        index_password=settings.index_password.get_secret_value(),
+        netrc=settings.index_netrc,
         deadline_seconds=settings.resolve_deadline,
         cache_dir=settings.state_dir / "cache" / "uv",
         allowed_hosts=frozenset(settings.index_hosts),

@@ -130,7 +130,9 @@ class Settings(BaseSettings):
         A folder or URL that the operator itself syncs advisories from, every so many seconds; unset:
         somebody else runs ``skillwarden advisories sync`` into the same folder.
     index_url
-        The package index; unset: the tools' default. Credentials go into ``NETRC``, never here.
+        The package index; unset: the tools' default. It carries no credentials.
+    index_username, index_password, index_netrc
+        Credentials for it, or a netrc file that has them; the depot needs the same (its own ``NETRC``).
     index_hosts
         Further hosts that artefacts may come from.
     resolve_deadline, scan_deadline
@@ -172,6 +174,9 @@ class Settings(BaseSettings):
     advisories_source: str | None = None
     advisories_interval: float = Field(default=3600.0, ge=60)
     index_url: str | None = None
+    index_username: str = ""
+    index_password: SecretStr = SecretStr("")
+    index_netrc: Path | None = None
     index_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     resolve_deadline: float = Field(default=60.0, gt=0)
     scan_deadline: float = Field(default=60.0, gt=0)
