@@ -188,7 +188,7 @@ class AdvisoryIndex:
         )
         try:
             return tuple(_entry(row) for row in rows)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             raise self._corrupt(error) from error
 
     def _query(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:

@@ -129,11 +129,11 @@ def is_affected(version: str, affected: Affected) -> bool:
         return not affected.versions and bool(affected.ranges)
     if parsed.local is not None and version_token(parsed.public) in affected.versions:
         return True
-    return any(_inside(parsed, events) for events in affected.ranges)
+    public = parse_version(parsed.public) or parsed if parsed.local is not None else parsed
+    return any(_inside(parsed, public, events) for events in affected.ranges)
 
 
-def _inside(version: Version, events: tuple[Event, ...]) -> bool:
-    public = parse_version(version.public) or version
+def _inside(version: Version, public: Version, events: tuple[Event, ...]) -> bool:
     inside = False
     limits: list[bool] = []
     for event in events:

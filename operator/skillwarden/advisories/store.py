@@ -6,6 +6,7 @@ rows are to be evaluated is ``INDEX_FORMAT``: it goes into the revision, so that
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -25,6 +26,7 @@ from .record import AffectedEntry, Record
 INDEX_NAME = "index.sqlite"
 INDEX_FORMAT = 1
 APPLICATION_ID = 0x534B4C41
+_KINDS = {kind.value: kind for kind in EventKind}
 
 _SCHEMA = f"""
 PRAGMA journal_mode=OFF;
@@ -95,16 +97,21 @@ def encode_ranges(ranges: tuple[tuple[Event, ...], ...]) -> str:
     return json.dumps(rows, separators=(",", ":"))
 
 
-def decode_affected(versions: str, ranges: str, malformed: str) -> Affected:
-    """Read what ``encode_versions`` and ``encode_ranges`` wrote."""
-    return Affected(
-        versions=frozenset(versions.strip("\n").split("\n")) if versions else frozenset(),
-        ranges=tuple(
-            tuple(Event(EventKind(kind), version) for kind, version in events)
-            for events in json.loads(ranges)
-        ),
-        malformed=malformed,
+@functools.lru_cache(maxsize=4096)
+def _decode_versions(text: str) -> frozenset[str]:
+    return frozenset(text.strip("\n").split("\n")) if text else frozenset()
+
+
+@functools.lru_cache(maxsize=4096)
+def _decode_ranges(text: str) -> tuple[tuple[Event, ...], ...]:
+    return tuple(
+        tuple(Event(_KINDS[kind], version) for kind, version in events) for events in json.loads(text)
     )
+
+
+def decode_affected(versions: str, ranges: str, malformed: str) -> Affected:
+    """Read what ``encode_versions`` and ``encode_ranges`` wrote; a project's advisories often share both."""
+    return Affected(versions=_decode_versions(versions), ranges=_decode_ranges(ranges), malformed=malformed)
 
 
 class IndexWriter:
