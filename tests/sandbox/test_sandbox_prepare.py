@@ -526,3 +526,16 @@ async def test_an_installer_that_does_something_else_is_found_out(
 
 def test_a_locked_package_is_compared_by_normalised_name() -> None:
     assert locked(make_wheel("Other_Thing", "1.0")).id.name == "other-thing"
+
+
+def test_pip_sees_no_configuration_file_of_the_machine_and_no_token(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "http://elsewhere.example/")
+    script = "import os, sys; print('ERROR', sorted(os.environ.items()), 'opensesame'); sys.exit(1)"
+    with pytest.raises(InstallError):
+        install._run([sys.executable, "-I", "-c", script], scratch=tmp_path, secret="opensesame")
+    printed = capsys.readouterr().err
+    assert f"('PIP_CONFIG_FILE', '{os.devnull}')" in printed
+    assert "elsewhere" not in printed
+    assert "opensesame" not in printed
