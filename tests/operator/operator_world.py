@@ -27,6 +27,7 @@ from skillwarden.depot.fetch import FetchSettings
 from skillwarden.depot.serving import Listening, serving
 from skillwarden.kube.gateway import Gateway
 from skillwarden.kube.kinds import Kind
+from skillwarden.kube.transport import Call
 from skillwarden.localcluster.cluster import LocalCluster
 from skillwarden.localcluster.node.config import DepotEndpoint, Timings
 from skillwarden.localcluster.node.runtimes import OPERATOR_IMAGE, python_image_name
@@ -43,6 +44,7 @@ FAST = Timing(
     retry_limit=timedelta(seconds=1),
     progress_delay=timedelta(seconds=0.5),
     advisory_poll=timedelta(seconds=0.2),
+    source_poll=timedelta(seconds=0.2),
 )
 #: Long enough for two busy cores; no test asserts how long anything takes.
 DEADLINE = 60.0
@@ -274,6 +276,45 @@ class Client:
     async def pods(self) -> list[dict[str, Any]]:
         return list((await self.gateway.list(Kind.POD, namespace=self.namespace)).items)
 
+    async def patch(
+        self,
+        kind: Kind,
+        name: str,
+        body: dict[str, Any],
+        *,
+        subresource: str | None = None,
+    ) -> dict[str, Any]:
+        """Merge-patch an object, as ``kubectl patch --type=merge`` does."""
+        path = kind.path(
+            namespace=self.namespace if kind.namespaced else None, name=name, subresource=subresource
+        )
+        call = Call("patch", kind.kind, path, "PATCH", {}, body, "application/merge-patch+json")
+        return dict(await self.gateway._transport.object(call))
+
+    async def orphan(self, kind: Kind, name: str) -> None:
+        """Delete an object and leave its children, as ``kubectl delete --cascade=orphan`` does."""
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Orphan"}
+        path = kind.path(namespace=self.namespace, name=name)
+        await self.gateway._transport.object(Call("delete", kind.kind, path, "DELETE", body=options))
+
+    async def items(self, kind: Kind) -> list[dict[str, Any]]:
+        return list((await self.gateway.list(kind, namespace=self.namespace)).items)
+
+    async def events(self, name: str) -> list[dict[str, Any]]:
+        """The operator's Events about one object, oldest first."""
+        found = [item for item in await self.items(Kind.EVENT) if item["involvedObject"]["name"] == name]
+        found = [item for item in found if item["source"].get("component") == "skillwarden"]
+        return sorted(found, key=lambda item: int(item["metadata"]["resourceVersion"]))
+
+    async def log(self, pod: str) -> str:
+        return str(await self.gateway.pod_log(self.namespace, pod, "skill"))
+
+    async def until_log(self, pod: str, words: str) -> str:
+        return str(await self.until(lambda: self.log(pod), lambda text: words in text, f"log of {pod}"))
+
+    async def until_gone(self, kind: Kind, name: str) -> None:
+        await self.until(lambda: self.get(kind, name), lambda body: body == {}, f"{kind.name} {name} gone")
+
     async def until(
         self, look: Callable[[], Awaitable[Any]], ready: Callable[[Any], bool], what: str = ""
     ) -> Any:
@@ -283,7 +324,8 @@ class Client:
             seen = await look()
             if ready(seen):
                 return seen
-            assert asyncio.get_running_loop().time() < deadline, f"{what or 'it'} did not come true: {seen}"
+            late = asyncio.get_running_loop().time() >= deadline
+            assert not late, f"{what or 'it'} did not come true: {_brief(seen)}"
             await asyncio.sleep(0.05)
 
     async def until_skill(self, name: str, **conditions: str) -> dict[str, Any]:
@@ -314,6 +356,15 @@ class Client:
             return len(pods) == len(living) == count and (not ready or all(map(is_ready, living)))
 
         return list(await self.until(self.pods, good, f"{count} pods"))
+
+
+def _brief(seen: Any) -> str:
+    """What was seen, short enough to read: objects by name and status."""
+    if isinstance(seen, list):
+        return "[" + ", ".join(_brief(item) for item in seen) + "]"
+    if isinstance(seen, dict) and "metadata" in seen:
+        return f"{seen['metadata'].get('name')}: {str(seen.get('status'))[:400]}"
+    return str(seen)[:3000]
 
 
 def is_ready(pod: dict[str, Any]) -> bool:
@@ -375,5 +426,7 @@ def make_policy(name: str = "rules", *, allow: Iterable[str] = ("*",), **spec: A
     return {"apiVersion": API, "kind": "PackagePolicy", "metadata": {"name": name}, "spec": body}
 
 
-SERVICE = "import time\nwhile True:\n    time.sleep(1)\n"
+SERVICE = (
+    "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\nwhile True: time.sleep(1)\n"
+)
 AsyncClient = AsyncIterator[Client]
