@@ -19,7 +19,7 @@ from skillwarden.localcluster.node import OPERATOR_IMAGE, LocalImage, Node, Node
 from skillwarden.localcluster.node.network import selects
 from skillwarden.localcluster.node.runtimes import PythonRuntime, python_image
 
-FOREVER = "import time\nwhile True: time.sleep(60)"
+FOREVER = "import time\nprint('up', flush=True)\nwhile True: time.sleep(60)"
 
 
 def conditions(found: dict) -> dict[str, str]:
@@ -102,7 +102,13 @@ async def test_a_killed_node_takes_its_sandboxes_along_and_the_next_one_clears_u
         async with node_process(who, config, folder) as process:
             for name in ("service", "run"):
                 await cluster.wait(lambda pod: pod["status"].get("phase") == "Running", name)
-            left_behind = list((folder / "work" / "pods").iterdir())
+            left_behind: list[Path] = []
+
+            async def both_have_logs() -> bool:
+                left_behind[:] = (folder / "work" / "pods").glob("*/logs/main/0.log")
+                return len(left_behind) == 2
+
+            await until(both_have_logs, lambda: f"logs: {left_behind}")
             assert sandboxes(marker)
             process.send_signal(signal.SIGKILL)
             await process.wait()
@@ -120,7 +126,7 @@ async def test_a_killed_node_takes_its_sandboxes_along_and_the_next_one_clears_u
                 ),
                 "service",
             )
-            assert len(left_behind) == 2
+            assert not any(each.exists() for each in left_behind)
             assert sandboxes(marker)
         assert not sandboxes(marker)
         assert not (folder / "work" / "pods").exists()
