@@ -90,7 +90,7 @@ REFUSED: dict[str, tuple[str, Body, str]] = {
     "an unknown scope": ("PackagePolicy", with_rule(scope="All"), "scope"),
     "leave for malware": (
         "PackagePolicy", {"findings": {"malicious": "Allow"}},
-        "spec.findings.malicious: is not a known field"),
+        "spec.findings.malicious: must be 'Deny'"),
     "days": (
         "PackagePolicy", {"findings": {"minReleaseAge": {"duration": "3d"}}},
         "write days as hours, 3d is 72h"),

@@ -209,3 +209,9 @@ def test_validation_never_breaks(spec: dict[str, Any]) -> None:
     for cause in validate(spec, SPEC, "spec"):
         assert cause.field.startswith("spec")
         assert cause.message
+
+
+def test_the_end_of_a_pattern_is_the_end_of_the_text() -> None:
+    schema = {"type": "string", "pattern": "^[a-z]+$"}
+    assert list(validate("numpy", schema, "spec")) == []
+    assert [cause.reason for cause in validate("numpy\n", schema, "spec")] == ["FieldValueInvalid"]

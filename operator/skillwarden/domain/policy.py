@@ -166,7 +166,7 @@ class FindingRules:
     vulnerability
         Action by severity; all five bands are present.
     malicious
-        Always ``Deny``: there is no field for it in the schema that says less.
+        Always ``Deny``: the schema takes nothing that says less.
     typosquat
         For a name that resembles a popular one.
     min_release_age

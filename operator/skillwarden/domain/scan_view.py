@@ -148,9 +148,11 @@ def _gap(report: ScannerReport, closure: Closure) -> ScanGap | None:
     if report.state is ScanState.ERROR:
         error = one_line(report.error, 240).rstrip(".") or "it gave no reason"
         again = "It is tried again by itself."
+        # A scanner that looked at some of the packages erred in what it left out.
+        partial = bool(report.audited) and report.audited != closure.ids
         return ScanGap(
             scanner,
-            GapKind.ERROR,
+            GapKind.COVERAGE if partial else GapKind.ERROR,
             message=f"{scanner} ended in an error: {error}.",
             retryable=report.retryable,
             fix=again if report.retryable else "Repair what the error names, then rescan.",

@@ -1,4 +1,4 @@
-"""The embedded cluster as one thing to start and stop: the API server and its one node, in a thread of their own.
+"""The embedded cluster as one thing to start and stop: API server and node, in a thread of their own.
 
 The thread matters: kopf takes every task of its loop for its own, so whoever runs an operator in the same
 process must not share a loop with the server.

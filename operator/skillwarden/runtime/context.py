@@ -31,7 +31,7 @@ from ..services.judge import Judge
 from ..services.notify import Notifier
 from ..services.operator import WATCHED, Operator, Parts
 from ..services.ports import SandboxSetup, Timing
-from ..services.reconcile_policy import PolicyReconciler
+from ..services.reconcile_accepted import AcceptedReconciler
 from ..services.reconcile_run import RunReconciler
 from ..services.reconcile_skill import SkillReconciler
 from ..services.sources import ConfigMapSources
@@ -225,7 +225,7 @@ def _wire(
         cluster=cluster,
         skills=skills,
         runs=runs,
-        policies=PolicyReconciler(store=store, cluster=cluster, now=utc_now),
+        accepted=AcceptedReconciler(store=store, cluster=cluster, now=utc_now),
         strays=StrayCatcher(store=store, cluster=cluster, executor=executor, setup=setup),
         feed=feed,
         setup=setup,

@@ -14,14 +14,15 @@ from typing import Any, Protocol
 
 import structlog
 
+from ..domain.conditions import ScannedReason
 from ..domain.errors import SkillwardenError
 from ..kube.kinds import Kind
-from .observe import SANDBOX_SELECTOR, network_policy_record, pod_record
+from .observe import SANDBOX_SELECTOR, NetworkPolicyRecord, network_policy_record, pod_record
 from .ports import Body, Cluster, Feed, NameFindings, SandboxSetup, Timing
-from .reconcile_policy import PolicyReconciler
+from .reconcile_accepted import AcceptedReconciler
 from .reconcile_run import RunReconciler
 from .reconcile_skill import SkillReconciler
-from .records import agent_record, key_of, policy_record, run_record, skill_record
+from .records import SkillRecord, agent_record, key_of, policy_record, run_record, skill_record
 from .requeue import Key, Requeue
 from .store import Store
 from .strays import StrayCatcher
@@ -41,9 +42,10 @@ WATCHED: dict[Kind, str] = {
     Kind.SKILL_RUN: "",
     Kind.POD: SANDBOX_SELECTOR,
 }
-SKILL, RUN, POLICY, CLUSTER_POLICY, STRAY = (
+SKILL, RUN, AGENT, POLICY, CLUSTER_POLICY, STRAY = (
     "Skill",
     "SkillRun",
+    "Agent",
     "PackagePolicy",
     "ClusterPackagePolicy",
     "Pod",
@@ -66,7 +68,7 @@ class Parts:
     cluster: Cluster
     skills: SkillReconciler
     runs: RunReconciler
-    policies: PolicyReconciler
+    accepted: AcceptedReconciler
     strays: StrayCatcher
     feed: Feed
     setup: SandboxSetup
@@ -93,6 +95,8 @@ class Operator:
         self._tasks: list[asyncio.Task[None]] = []
         self._revision: str | None = None
         self._relist_wanted = asyncio.Event()
+        # What watches brought of a kind while it is being listed: newer than the list.
+        self._overtaken: dict[Kind, set[Name]] = {}
 
     # -- life ------------------------------------------------------------------------------------------
 
@@ -122,26 +126,44 @@ class Operator:
         """List the world anew: a watch was away, and was told nothing of what it missed."""
         self._relist_wanted.set()
 
-    async def relist(self) -> None:
+    async def relist(self, *, changed_only: bool = False) -> None:
         """Replace the whole store by lists of our own.
 
         A watch says nothing when its first list ends, and is told nothing of an object that was deleted while
         it was away (DESIGN 6).
+
+        Parameters
+        ----------
+        changed_only
+            Queue only what the lists show to be another than was known; otherwise every key.
         """
         for kind, selector in WATCHED.items():
-            listing = await self._parts.cluster.list(kind, label_selector=selector)
-            self._replace(kind, listing.items)
+            overtaken = self._overtaken[kind] = set()
+            try:
+                listing = await self._parts.cluster.list(kind, label_selector=selector)
+            finally:
+                del self._overtaken[kind]
+            self._replace(kind, listing.items, overtaken=overtaken, changed_only=changed_only)
 
-    def _replace(self, kind: Kind, items: Iterable[Body]) -> None:
+    def _replace(
+        self, kind: Kind, items: Iterable[Body], *, overtaken: set[Name], changed_only: bool
+    ) -> None:
         table, project = self._table(kind)
-        records = {}
+        before = {name: table.get(name) for name in table}
+        records = {name: known for name in overtaken if (known := before.get(name)) is not None}
         for body in items:
             key = key_of(body)
-            records[(key.namespace, key.name)] = project(body)
-        before = {name: table.get(name) for name in table}
+            name = (key.namespace, key.name)
+            if name in overtaken:
+                continue
+            known = before.get(name)
+            current = known is not None and (_older(body, known) or _same_version(body, known))
+            records[name] = known if current else project(body)
         gone = table.replace(records)
         for name in (*sorted(gone), *records):
-            self._concerns(kind, name, before.get(name), table.get(name))
+            old, new = before.get(name), table.get(name)
+            if not (changed_only and unchanged(old, new)):
+                self._concerns(kind, name, old, new)
 
     def _table(self, kind: Kind) -> tuple[Table[Any], Callable[[Body], Any]]:
         store, parts = self._parts.store, self._parts
@@ -183,6 +205,13 @@ class Operator:
         key = key_of(body)
         name = (key.namespace, key.name)
         before = table.get(name)
+        if kind in self._overtaken:
+            self._overtaken[kind].add(name)
+        if event is None:
+            # The watch begins with a list, and does not say what was deleted before it.
+            self._relist_wanted.set()
+            if before is not None and _same_version(body, before):
+                return
         if event == "DELETED":
             table.drop(name)
             if kind is Kind.POD:
@@ -207,7 +236,9 @@ class Operator:
             case Kind.SKILL_RUN:
                 self.queue.add((RUN, *name))
             case Kind.AGENT:
-                self._skills(self._parts.store.skills.grouped(namespace))
+                if _moved(before, after):
+                    self._skills(self._parts.store.skills.grouped(namespace))
+                self.queue.add((AGENT, *name))
             case Kind.PACKAGE_POLICY:
                 if _moved(before, after):
                     self._skills(self._parts.store.skills.grouped(namespace))
@@ -252,9 +283,11 @@ class Operator:
             key = await self.queue.get()
             started = loop.time()
             outcome = "ok"
+            failures = self.queue.failures(key)
             try:
                 await self._dispatch(key)
-                self.queue.forget(key)
+                if self.queue.failures(key) == failures:
+                    self.queue.forget(key)
             except SkillwardenError as error:
                 outcome = "retry"
                 delay = self.queue.retry(key)
@@ -277,32 +310,41 @@ class Operator:
             case "SkillRun":
                 await parts.runs.reconcile(namespace, name, requeue)
             case "PackagePolicy":
-                await parts.policies.reconcile(Kind.PACKAGE_POLICY, namespace, name, requeue)
+                await parts.accepted.reconcile(Kind.PACKAGE_POLICY, namespace, name, requeue)
             case "ClusterPackagePolicy":
-                await parts.policies.reconcile(Kind.CLUSTER_PACKAGE_POLICY, namespace, name, requeue)
+                await parts.accepted.reconcile(Kind.CLUSTER_PACKAGE_POLICY, namespace, name, requeue)
+            case "Agent":
+                await parts.accepted.reconcile(Kind.AGENT, namespace, name, requeue)
             case "Pod":
                 await parts.strays.reconcile(namespace, name)
 
     async def _resync(self) -> None:
         """List everything now and then, and after a watch was away; retried until the API server answers."""
-        loop = asyncio.get_running_loop()
-        pause = self._parts.timing.resync.total_seconds()
+        loop, timing = asyncio.get_running_loop(), self._parts.timing
+        pause = timing.resync.total_seconds()
+        full_due = loop.time() + pause
         while True:
-            # Spread, so that many operators do not list at one moment.
-            due = loop.time() + pause * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(due):
+                async with asyncio.timeout_at(full_due):
                     await self._relist_wanted.wait()
+                    # A watch brings its first list object by object: one list of ours for all of them.
+                    await asyncio.sleep(timing.retry.total_seconds())
             self._relist_wanted.clear()
+            full = loop.time() >= full_due
             try:
-                await self.relist()
+                await self.relist(changed_only=not full)
             except SkillwardenError as error:
                 log.warning("the world cannot be listed", error=str(error))
-                await asyncio.sleep(self._parts.timing.retry.total_seconds())
+                await asyncio.sleep(timing.retry.total_seconds())
                 self._relist_wanted.set()
+                continue
+            if full:
+                # Spread, so that many operators do not list at one moment.
+                full_due = loop.time() + pause * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
 
     async def _follow_advisories(self) -> None:
-        """Judge anew when the advisories changed."""
+        """Judge anew when the advisories changed, or were found to be current."""
+        synced_at = self._parts.feed.synced_at
         while True:
             await asyncio.sleep(self._parts.timing.advisory_poll.total_seconds())
             revision = self._parts.feed.revision
@@ -310,6 +352,15 @@ class Operator:
                 self._revision = revision
                 log.info("advisories changed", revision=revision)
                 self._skills(self._parts.store.skills.values())
+            elif self._parts.feed.synced_at != synced_at:
+                # The same advisories, looked at later: it matters only to those that they were too old for.
+                self._skills(record for record in self._parts.store.skills.values() if _was_stale(record))
+            synced_at = self._parts.feed.synced_at
+
+
+def _was_stale(record: SkillRecord) -> bool:
+    conditions = record.status.get("conditions") or []
+    return any(item.get("reason") == ScannedReason.ADVISORIES_STALE for item in conditions)
 
 
 def _moved(before: Any, after: Any) -> bool:
@@ -317,6 +368,20 @@ def _moved(before: Any, after: Any) -> bool:
     if before is None or after is None:
         return before is not after
     return (before.uid, before.generation) != (after.uid, after.generation)
+
+
+def _same_version(body: Body, known: Any) -> bool:
+    """Whether a body is the very version of the object that is known, so that nothing is new in it."""
+    version = getattr(known, "resource_version", "")
+    same = getattr(getattr(known, "key", known), "uid", None) == body["metadata"].get("uid")
+    return bool(version) and same and version == str(body["metadata"].get("resourceVersion", ""))
+
+
+def unchanged(before: Any, after: Any) -> bool:
+    """Whether two records of one object say the same."""
+    if isinstance(before, NetworkPolicyRecord) and isinstance(after, NetworkPolicyRecord):
+        return before.facts == after.facts
+    return bool(before == after)
 
 
 def _older(body: Body, known: Any) -> bool:

@@ -117,13 +117,26 @@ class PolicyRecord:
     selector: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AgentRecord:
-    """An Agent: its maturity; ``None`` where it cannot be read, which counts as Student."""
+    """An Agent and its maturity.
+
+    Attributes
+    ----------
+    namespace, name, generation, resource_version, uid, status
+        Of the object.
+    maturity
+        Student where the object cannot be read (REFERENCE: unknown is Student); ``error`` says why then.
+    """
 
     namespace: str
     name: str
-    maturity: Maturity | None
+    maturity: Maturity
+    error: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    uid: str = ""
+    status: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _meta(body: Body) -> Body:
@@ -221,13 +234,21 @@ def policy_record(kind: str, body: Body) -> PolicyRecord:
 
 
 def agent_record(body: Body) -> AgentRecord:
-    """Project an Agent; one that cannot be read has no maturity (REFERENCE: unknown is Student)."""
-    key = key_of(body)
+    """Project an Agent; never raises on what a user wrote."""
+    key, meta = key_of(body), _meta(body)
+    record = AgentRecord(
+        namespace=key.namespace,
+        name=key.name,
+        maturity=Maturity.STUDENT,
+        generation=meta.get("generation", 0),
+        resource_version=meta.get("resourceVersion", ""),
+        uid=key.uid,
+        status=body.get("status") or {},
+    )
     try:
-        model = parse("Agent", body)
-        return AgentRecord(key.namespace, key.name, model.to_domain())
-    except InvalidInputError:
-        return AgentRecord(key.namespace, key.name, Maturity.STUDENT)
+        return replace(record, maturity=parse("Agent", body).to_domain())
+    except InvalidInputError as error:
+        return replace(record, error=str(error))
 
 
 def invalid(error: InvalidInputError) -> Failure:

@@ -170,8 +170,7 @@ class PackagePolicySpec(ApiModel):
         default_factory=Findings,
         json_schema_extra=DEFAULT_EMPTY,
         description=(
-            "What each kind of finding does. A package that an advisory calls malicious is always denied, so"
-            " there is no field for it."
+            "What each kind of finding does. A package that an advisory calls malicious is always denied."
         ),
     )
     scanning: Scanning = Field(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from skillwarden.domain import policy as domain
@@ -51,6 +53,14 @@ class Findings(ApiModel):
         default_factory=VulnerabilityActions,
         json_schema_extra=DEFAULT_EMPTY,
         description="What a known vulnerability does, by its severity.",
+    )
+    malicious: Literal["Deny"] = Field(
+        default="Deny",
+        json_schema_extra={"enum": ["Deny"]},
+        description=(
+            "What a package does that is known to be malicious (a MAL- advisory). It is always denied: no"
+            " other value is taken."
+        ),
     )
     typosquat: domain.Action = Field(
         default=domain.Action.REQUIRE_APPROVAL,

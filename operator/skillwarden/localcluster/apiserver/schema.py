@@ -261,7 +261,9 @@ def _unique(value: list[Any], schema: Schema, path: str) -> Iterator[Cause]:
 
 @lru_cache(maxsize=512)
 def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text)
+    # RE2's $ is the end of the text; Python's also matches before a last newline.
+    ends = text.endswith("$") and not text.endswith("\\$")
+    return re.compile(text[:-1] + r"\Z" if ends else text)
 
 
 def _string(value: str, schema: Schema, path: str) -> Iterator[Cause]:

@@ -1,0 +1,84 @@
+"""Reconcile of policies and agents: say whether they can be read.
+
+What follows from them for skills is the skills' reconcile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ..domain.conditions import ConditionDraft, ConditionType, Status, merge
+from ..domain.skill import SkillKey
+from ..kube.errors import Conflict, NotFound
+from ..kube.kinds import Kind
+from .ports import Body, Cluster, Now
+from .records import AgentRecord, PolicyRecord
+from .requeue import Requeue
+from .status import apply_body, differs
+from .store import Store
+from .table import Table
+
+
+class AcceptedReconciler:
+    """Writes the condition Accepted of PackagePolicies, ClusterPackagePolicies and Agents."""
+
+    def __init__(self, *, store: Store, cluster: Cluster, now: Now) -> None:
+        self._cluster = cluster
+        self._now = now
+        self._tables: dict[Kind, Table[Any]] = {
+            Kind.PACKAGE_POLICY: store.policies,
+            Kind.CLUSTER_PACKAGE_POLICY: store.cluster_policies,
+            Kind.AGENT: store.agents,
+        }
+
+    async def reconcile(self, kind: Kind, namespace: str, name: str, requeue: Requeue) -> None:
+        """Bring one object's status up to date."""
+        table = self._tables[kind]
+        found: PolicyRecord | AgentRecord | None = table.get((namespace, name))
+        if found is None:
+            return
+        record = found
+        status = {
+            "observedGeneration": record.generation,
+            "conditions": merge(
+                [accepted(record)],
+                observed=record.status.get("conditions") or [],
+                generation=record.generation,
+                now=self._now(),
+            ),
+        }
+        if not differs(status, record.status):
+            return
+        key = SkillKey(namespace, name, record.uid)
+        body = apply_body(kind.kind, key, record.resource_version, status)
+        try:
+            written = await self._cluster.apply(kind, body, subresource="status")
+        except NotFound:
+            return
+        except Conflict:
+            requeue.retry()
+            return
+        if table.get((namespace, name)) is found:
+            table.put((namespace, name), _renewed(record, written))
+
+
+def _renewed(record: PolicyRecord | AgentRecord, written: Body) -> PolicyRecord | AgentRecord:
+    version, status = written["metadata"]["resourceVersion"], written.get("status") or {}
+    return replace(record, status=status, resource_version=version)
+
+
+def accepted(record: PolicyRecord | AgentRecord) -> ConditionDraft:
+    """Return whether an object can be read, and what it means where it cannot."""
+    match record:
+        case PolicyRecord(policy=None):
+            text = f"{record.error} Until this is mended, no skill that the policy applies to is allowed."
+            return ConditionDraft(ConditionType.ACCEPTED, Status.FALSE, "InvalidPolicy", text)
+        case PolicyRecord():
+            return ConditionDraft(ConditionType.ACCEPTED, Status.TRUE, "Valid", "The policy can be read.")
+        case AgentRecord(error=error) if error:
+            text = f"{error} Until this is mended, the agent counts as a Student."
+            return ConditionDraft(ConditionType.ACCEPTED, Status.FALSE, "InvalidAgent", text)
+        case AgentRecord():
+            text = "Its maturity counts for the skills that may name it."
+            return ConditionDraft(ConditionType.ACCEPTED, Status.TRUE, "Valid", text)
