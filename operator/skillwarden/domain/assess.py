@@ -222,13 +222,10 @@ def assess(evidence: Evidence) -> Assessment:
         name_findings=evidence.name_findings,
     )
     if early is not None:
-        resolved = ConditionDraft(
-            ConditionType.RESOLVED,
-            Status.FALSE,
-            ResolvedReason.REFUSED,
-            "Judged by names alone; no index was asked.",
-        )
-        return replace(start, resolved=resolved, compliant=_compliant(early), verdict=early)
+        compliant = _compliant(early)
+        text = f"Judged by names alone; no index was asked. {compliant.message}"
+        resolved = ConditionDraft(ConditionType.RESOLVED, Status.FALSE, ResolvedReason.REFUSED, text)
+        return replace(start, resolved=resolved, compliant=compliant, verdict=early)
     return _after_names(evidence, start)
 
 
@@ -339,7 +336,7 @@ def agent_remark(agent: AgentView) -> tuple[AcceptedReason, str]:
 
 
 def _refusals(refusals: Sequence[Refusal]) -> str:
-    shown = [f"{refusal.field}: {refusal.message} {refusal.fix}".strip() for refusal in refusals[:3]]
+    shown = [f"{refusal.message} {refusal.fix}".strip() for refusal in refusals[:3]]
     more = f" And {len(refusals) - 3} more." if len(refusals) > 3 else ""
     return " ".join(shown) + more
 

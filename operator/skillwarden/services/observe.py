@@ -67,6 +67,11 @@ class NetworkPolicyRecord:
     owner_uid: str
     spec: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def facts(self) -> tuple[str, bool, str, Mapping[str, Any]]:
+        """All that decisions use of it."""
+        return (self.uid, self.ours, self.owner_uid, self.spec)
+
     def opens(self, labels: Mapping[str, str]) -> bool:
         """Whether it lets a Pod with these labels reach, or be reached by, anything at all."""
         selects = matches_selector(self.spec.get("podSelector") or {}, labels)

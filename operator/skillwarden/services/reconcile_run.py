@@ -100,6 +100,7 @@ class RunReconciler:
             return
         if skill is not None and judged is not None:
             self._judge.pursue(skill, judged, waiter=requeue.soon)
+            self._skills.come_back(judged, requeue)
             await self._prepare(run, skill, judged, plan, requeue)
             if plan.launch and body is not None:
                 await self._launch(run, skill, judged, body, requeue)

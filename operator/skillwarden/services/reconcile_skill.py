@@ -99,12 +99,17 @@ class SkillReconciler:
             log.debug("a stage was started", skill=str(record.key), job=str(plan.job))
         if plan.fetch:
             self._fetch(record, judged.assessment, requeue)
+        failed = world.launch_failure is not None
         if plan.launch:
             await self._launch(record, judged, plan, pods, requeue)
+        else:
+            # What was refused is not asked for any more.
+            self._launch_failures.pop(record.key.uid, None)
+        if plan.launch or failed:
             world, _ = self._observe(record, judged)
             plan = decide(world)
         await self._write_status(record, judged, plan, world, requeue)
-        self._come_back(judged, plan, requeue)
+        self.come_back(judged, requeue)
 
     # -- observe ---------------------------------------------------------------------------------------
 
@@ -248,12 +253,13 @@ class SkillReconciler:
         requeue.after(left.total_seconds())
         return True
 
-    def _come_back(self, judged: Judged, plan: Plan, requeue: Requeue) -> None:
+    def come_back(self, judged: Judged, requeue: Requeue) -> None:
+        """Ask to be called again when time alone, or something that is not watched, may change a verdict."""
         verdict = judged.assessment.verdict
         if verdict is not None and verdict.revisit_at is not None:
             requeue.after((verdict.revisit_at - self._now()).total_seconds() + 1)
         if judged.assessment.retry and judged.evidence.source_failure is not None:
-            requeue.after(30.0)
+            requeue.after(self._timing.source_poll.total_seconds())
 
     async def _forget(self, namespace: str, name: str) -> None:
         """Drop what is remembered of a Skill that is gone; its children go by ownerReferences."""

@@ -79,6 +79,10 @@ class WorkQueue(Generic[K]):
         """Start the key's back-off anew: it went well."""
         self._failures.pop(key, None)
 
+    def failures(self, key: K) -> int:
+        """Count the key's back-offs since it last went well."""
+        return self._failures.get(key, 0)
+
     async def get(self) -> K:
         """Wait for a key; the caller owes ``done``."""
         async with self._wakeup:
