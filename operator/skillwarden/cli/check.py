@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-import sys
 import tempfile
 from contextlib import AsyncExitStack
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import yaml
-from rich.console import Console
 
+from ..advisories.errors import AdvisoryError
 from ..advisories.feed import AdvisoryFeed
 from ..advisories.sync import sync
 from ..depot.fetch import Fetcher
 from ..depot.local import LocalDepot
 from ..depot.store import DepotStore
 from ..domain.assess import Assessment, Evidence
-from ..domain.errors import InvalidInputError
-from ..domain.explain import Explanation, explain
-from ..domain.merge import merge_findings
+from ..domain.errors import InvalidInputError, UnavailableError
 from ..domain.policy import Maturity
 from ..resolve.python import PythonResolver
 from ..runtime.context import resolver_settings, sandbox_setup, utc_now
@@ -31,53 +28,89 @@ from ..scan.factory import default_scanners
 from ..scan.runner import ScanRunner
 from ..scan.typosquat import typosquat_findings
 from ..services.judge import choose_platform
-from ..services.offline import OfflineCase, judge_offline, undecided
+from ..services.offline import OfflineCase, judge_offline
 from ..services.records import SkillRecord, agent_record, policy_record, skill_record
+from ..services.skill_folder import SKILL_FILE
 from ..services.stages import Stages
 from ..services.store import readable
+from .cluster import run_command
 from .manifests import Given, baseline_policies, read_documents, read_given
+from .outcome import UNDECIDED, outcome_of
 from .render import render_json, render_sarif, render_table
 from .showpod import pod_of
+from .terminal import output, progress
 
-ALLOWED, NOT_ALLOWED, UNDECIDED, WRONG_USE = 0, 1, 2, 64
-FORMATS = ("table", "json", "sarif")
+WRONG_USE = 64
+
+
+class OutputFormat(StrEnum):
+    """How the judgement is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    SARIF = "sarif"
 
 
 def command(  # noqa: PLR0917 - typer names every option by its parameter
-    path: Annotated[Path, typer.Argument(help="A Skill manifest, or a folder with a SKILL.md.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH",
+            help="A manifest with one Skill (and, if wanted, its Agent and policies), a folder of such"
+            " manifests, or a folder with a SKILL.md."
+        ),
+    ],
     policy: Annotated[
         list[Path] | None,
         typer.Option(
             "--policy",
-            help="PackagePolicy or ClusterPackagePolicy file; may be repeated."
-            " Without it: policies beside the Skill in PATH, else the shipped baseline.",
+            metavar="FILE",
+            help="File with PackagePolicies or ClusterPackagePolicies; may be repeated. All of them apply."
+            " Without it: the policies beside the Skill in PATH, else the shipped baseline.",
         ),
     ] = None,
     maturity: Annotated[
         str | None,
         typer.Option(
             "--maturity",
-            help="Student, Intern, Supervised or Autonomous. Without it: the Agent's in PATH, else Student.",
+            metavar="LEVEL",
+            help="Judge as for an agent of this level: Student, Intern, Supervised or Autonomous."
+            " Without it: that of the Skill's Agent if PATH has it, else Student.",
         ),
     ] = None,
     advisories: Annotated[
         Path | None,
         typer.Option(
             "--advisories",
-            help="A synced index, or a folder of OSV records."
+            metavar="DIR",
+            exists=True,
+            file_okay=False,
+            help="Folder that `skillwarden advisories sync --into` wrote, or one of OSV records (JSON)."
             " Without it: what `skillwarden advisories sync` wrote.",
         ),
     ] = None,
-    fmt: Annotated[str, typer.Option("--format", help="table, json or sarif.")] = "table",
-    show_pod: Annotated[bool, typer.Option("--show-pod", help="Also print the Pod that would run.")] = False,
+    fmt: Annotated[
+        OutputFormat,
+        typer.Option("--format", help="table for people, json for scripts, sarif for code scanning."),
+    ] = OutputFormat.TABLE,
+    show_pod: Annotated[
+        bool,
+        typer.Option("--show-pod", help="Also print the Pod that would run (as YAML; with json, as `pod`)."),
+    ] = False,
 ) -> None:
     """Judge a skill with no cluster: resolve its closure, scan it, evaluate the policies.
 
-    Exit code 0: allowed. 1: not allowed. 2: it could not be judged. 64: wrong use.
+    Nothing of the skill or of its packages is run. The verdict is the one that the operator would give,
+    by the same code. Advisories come first: skillwarden advisories sync --from URL|DIR
+
+    Exit code 0: allowed. 1: not allowed, also where the skill itself is invalid or its packages cannot be
+    resolved. 2: it could not be judged now. 64: wrong use.
     """
     try:
-        if fmt not in FORMATS:
-            raise InvalidInputError(f"--format {fmt} is not one of {', '.join(FORMATS)}.")
+        if show_pod and fmt is OutputFormat.SARIF:
+            raise InvalidInputError(
+                "--show-pod has no place in SARIF.", fix="Use --format table or --format json."
+            )
         given = read_given(path)
         record = _one_skill(given, path)
         policies = _policies(policy, given)
@@ -85,15 +118,15 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
     except InvalidInputError as error:
         typer.echo(f"skillwarden check: {error}", err=True)
         raise typer.Exit(WRONG_USE) from error
-    raise typer.Exit(
-        asyncio.run(_check(record, policies, level, advisories, fmt=fmt, path=path, show_pod=show_pod))
-    )
+    work = _check(record, policies, level, advisories, fmt=fmt, path=path, show_pod=show_pod)
+    run_command("check", work, failed=UNDECIDED)
 
 
 def _one_skill(given: Given, path: Path) -> SkillRecord:
     if len(given.skills) != 1:
         raise InvalidInputError(
-            f"{path} holds {len(given.skills)} Skills; check takes one at a time.", fix="Name one file."
+            f"{path} holds {len(given.skills)} Skills; check takes one at a time.",
+            fix="Give a file or folder that holds exactly one.",
         )
     return skill_record(given.skills[0], name_findings=typosquat_findings)
 
@@ -127,15 +160,13 @@ async def _check(
     maturity: Maturity,
     advisories: Path | None,
     *,
-    fmt: str,
+    fmt: OutputFormat,
     path: Path,
     show_pod: bool,
 ) -> int:
     settings = Settings()
-    console = Console(stderr=True)
     async with AsyncExitStack() as stack:
-        if fmt == "table" and console.is_terminal:
-            stack.enter_context(console.status("Resolving and scanning …"))
+        say = stack.enter_context(progress("Reading the advisories …"))
         feed = AdvisoryFeed(await _advisories(advisories, settings, stack))
         store = DepotStore(settings.state_dir / "depot")
         fetcher = await stack.enter_async_context(Fetcher(store))
@@ -149,7 +180,7 @@ async def _check(
         )
         stack.push_async_callback(stages.close)
         case = _case(record, policies, maturity, feed, settings)
-        evidence, assessment = await judge_offline(case, stages)
+        evidence, assessment = await judge_offline(case, stages, say=say)
     return _report(record, evidence, assessment, fmt=fmt, path=path, settings=settings, show_pod=show_pod)
 
 
@@ -182,7 +213,10 @@ async def _advisories(given: Path | None, settings: Settings, stack: AsyncExitSt
     if AdvisoryFeed(given).current() is not None:
         return given
     into = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="skillwarden-advisories-")))
-    await sync(given, into=into)
+    try:
+        await sync(given, into=into)
+    except AdvisoryError as error:
+        raise UnavailableError(f"--advisories {given} cannot be used: {error}") from error
     return into
 
 
@@ -191,40 +225,22 @@ def _report(
     evidence: Evidence,
     assessment: Assessment,
     *,
-    fmt: str,
+    fmt: OutputFormat,
     path: Path,
     settings: Settings,
     show_pod: bool,
 ) -> int:
-    why = undecided(assessment)
-    explanation = explanation_of(record, assessment)
-    if explanation is None:
-        typer.echo(f"skillwarden check: {record.key.name} could not be judged. {why}", err=True)
-        return NOT_ALLOWED if assessment.accepted.status == "False" and not assessment.retry else UNDECIDED
+    outcome = outcome_of(record, assessment)
+    pod = pod_of(record, evidence, assessment, settings) if show_pod else None
     match fmt:
-        case "json":
-            typer.echo(render_json(explanation))
-        case "sarif":
-            typer.echo(render_sarif(explanation, path.as_posix()))
-        case _:
-            render_table(explanation, Console(file=sys.stdout))
-    if show_pod:
-        pod = pod_of(record, evidence, assessment, settings)
-        typer.echo("---\n" + yaml.safe_dump(pod, sort_keys=False) if pod else "No Pod would run.")
-    if why is not None:
-        return UNDECIDED
-    return ALLOWED if assessment.allowed else NOT_ALLOWED
-
-
-def explanation_of(record: SkillRecord, assessment: Assessment) -> Explanation | None:
-    """Return an assessment as a report; ``None`` where there is no verdict to explain."""
-    if assessment.verdict is None:
-        return None
-    findings = merge_findings(assessment.scan.reports) if assessment.scan else record.name_findings
-    return explain(
-        assessment.verdict,
-        assessment.lock,
-        findings,
-        subject=f"{record.key.namespace}/{record.key.name}" if record.key.namespace else record.key.name,
-        maturity=assessment.maturity,
-    )
+        case OutputFormat.JSON:
+            extra = {"pod": pod} if show_pod else None
+            typer.echo(render_json(outcome.explanation, problems=outcome.problems, extra=extra), nl=False)
+        case OutputFormat.SARIF:
+            uri = path / SKILL_FILE if (path / SKILL_FILE).is_file() else path
+            typer.echo(render_sarif(outcome.explanation, uri.as_posix(), problems=outcome.problems), nl=False)
+        case OutputFormat.TABLE:
+            render_table(outcome.explanation, output(), problems=outcome.problems)
+            if show_pod:
+                typer.echo("---\n" + yaml.safe_dump(pod, sort_keys=False) if pod else "\nNo Pod would run.")
+    return outcome.exit_code

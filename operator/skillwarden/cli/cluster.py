@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from .. import __version__
 from ..domain.errors import InvalidInputError, SkillwardenError
@@ -16,18 +18,48 @@ from ..kube import auth
 from ..kube.gateway import Gateway
 from ..kube.kinds import Kind
 
-T = TypeVar("T")
+
+def skill_name(text: str) -> str:
+    """Return the name in ``skill/NAME`` or ``NAME``; as a callback of typer, wrong use is exit code 64."""
+    kind, slash, name = text.rpartition("/")
+    if slash and kind.lower() not in {"skill", "skills", "skl"}:
+        raise typer.BadParameter(f"{text} is not a Skill: write skill/NAME.")
+    if not name:
+        raise typer.BadParameter("the Skill has no name: write skill/NAME.")
+    return name
+
 
 NamespaceOption = Annotated[
-    str | None, typer.Option("--namespace", "-n", help="Namespace; without it the context's, else default.")
+    str | None,
+    typer.Option("--namespace", "-n", help="Its namespace. Without it: the context's, else default."),
 ]
 KubeconfigOption = Annotated[
-    Path | None, typer.Option("--kubeconfig", help="Kubeconfig; without it the usual one.")
+    Path | None,
+    typer.Option(
+        "--kubeconfig", metavar="FILE", help="Kubeconfig. Without it: the one that kubectl would use."
+    ),
 ]
-ContextOption = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
+ContextOption = Annotated[
+    str | None, typer.Option("--context", help="Context of the kubeconfig. Without it: the current one.")
+]
 SkillArgument = Annotated[
-    str, typer.Argument(metavar="skill/NAME", help="The Skill; `skill/` may be left out.")
+    str,
+    typer.Argument(
+        metavar="skill/NAME",
+        help="The Skill; `skill/` may be left out.",
+        callback=skill_name,
+    ),
 ]
+
+
+class OutputFormat(StrEnum):
+    """How a command answers."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+FormatOption = Annotated[OutputFormat, typer.Option("--format", help="text for people, json for scripts.")]
 
 
 @asynccontextmanager
@@ -40,14 +72,6 @@ async def connected(kubeconfig: Path | None, context: str | None) -> AsyncIterat
         yield gateway
     finally:
         await gateway.close()
-
-
-def skill_name(text: str) -> str:
-    """Return the name in ``skill/NAME`` or ``NAME``."""
-    kind, slash, name = text.rpartition("/")
-    if slash and kind.lower() not in {"skill", "skills", "skl"}:
-        raise InvalidInputError(f"{text} is not a Skill.", fix="Write skill/NAME.")
-    return name
 
 
 def namespace_of(given: str | None, kubeconfig: Path | None, context: str | None) -> str:
@@ -73,11 +97,37 @@ async def the_skill(gateway: Gateway, namespace: str, name: str) -> dict[str, An
     return body
 
 
-def run_command(name: str, work: Coroutine[Any, Any, int]) -> None:
-    """Run a command to its exit code; errors are said in one line, with exit code 1."""
+def run_command(name: str, work: Coroutine[Any, Any, int], *, failed: int = 1) -> None:
+    """Run a command to its exit code; an error is said in one line.
+
+    Parameters
+    ----------
+    name
+        Of the command, for the message.
+    work
+        Returns the exit code.
+    failed
+        The exit code of an error.
+    """
     try:
         code = asyncio.run(work)
+    except ValidationError as error:
+        # Of the settings: everything else that pydantic reads becomes an error of ours on the way.
+        typer.echo(f"skillwarden {name}: {settings_error(error)}", err=True)
+        raise typer.Exit(64) from error
     except SkillwardenError as error:
         typer.echo(f"skillwarden {name}: {error}", err=True)
-        raise typer.Exit(1) from error
+        raise typer.Exit(failed) from error
+    except OSError as error:
+        typer.echo(f"skillwarden {name}: {error}", err=True)
+        raise typer.Exit(failed) from error
     raise typer.Exit(code)
+
+
+def settings_error(error: ValidationError) -> str:
+    """Return which environment variables cannot be read, and why."""
+    lines = []
+    for item in error.errors():
+        where = "SKILLWARDEN_" + "__".join(str(part) for part in item["loc"]).upper()
+        lines.append(f"{where.rstrip('_')}: {item['msg']}")
+    return "; ".join(lines)

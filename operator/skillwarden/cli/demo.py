@@ -75,10 +75,10 @@ def command(
     """
     # A CI that ends the demo must not leave its cluster behind: SIGTERM unwinds like Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    run_command("demo", _demo(manifests, keep=keep, timeout=timeout))
+    run_command("demo", _demo(manifests, keep=keep, seconds=timeout))
 
 
-async def _demo(manifests: Path, *, keep: bool, timeout: float) -> int:
+async def _demo(manifests: Path, *, keep: bool, seconds: float) -> int:
     expected = read_expected(manifests / "samples" / "expected.yaml")
     place = folder(Path(tempfile.mkdtemp(prefix="skillwarden-demo-")))
     console = Console(width=None if sys.stdout.isatty() else 132)
@@ -99,7 +99,7 @@ async def _demo(manifests: Path, *, keep: bool, timeout: float) -> int:
             _step(console, f"kubectl apply -f {manifests / part}")
             _kubectl(place, "apply", "-f", str(manifests / part))
         async with connected(place.kubeconfig, None) as gateway:
-            met = await _watch(gateway, expected, console, timeout=timeout)
+            met = await _watch(gateway, expected, console, seconds=seconds)
             await _show_runs(gateway, expected, console)
             await _show_denial(gateway, expected, console)
     finally:
@@ -166,14 +166,15 @@ def _warn_if_simulated(console: Console, place: Folder) -> None:
     if facts.get("simulated"):
         console.print(
             f"\n[bold red]NOTHING REALLY RUNS HERE: {facts['simulated']}[/bold red]\n"
-            "Verdicts are real; sandboxes only walk their phases, and their skills are not Ready (Simulated).\n",
+            "Verdicts are real; sandboxes only walk their phases, and their skills are not Ready"
+            " (Simulated).\n",
             highlight=False,
         )
 
 
-async def _watch(gateway: Gateway, expected: dict[str, Expected], console: Console, *, timeout: float) -> int:
+async def _watch(gateway: Gateway, expected: dict[str, Expected], console: Console, *, seconds: float) -> int:
     """Show the table until every sample is as expected or the time is over; return how many are."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + seconds
     live = Live(console=console, refresh_per_second=4, transient=False) if console.is_terminal else None
     said: dict[str, str] = {}
     if live:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from ..domain.errors import InvalidInputError
 from .cluster import (
     ContextOption,
+    FormatOption,
     KubeconfigOption,
     NamespaceOption,
+    OutputFormat,
     SkillArgument,
     connected,
     namespace_of,
     run_command,
-    skill_name,
     the_skill,
 )
+from .terminal import output
+
+NOT_JUDGED = 2
 
 
 def command(
@@ -28,28 +31,27 @@ def command(
     namespace: NamespaceOption = None,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
-    fmt: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
+    fmt: FormatOption = OutputFormat.TEXT,
 ) -> None:
     """Say why a skill may run or may not: conditions, grounds with their fixes, findings with their paths.
 
-    Reads the Skill's status alone, so that whoever may read the Skill may ask. Exit code 0: allowed.
-    1: not allowed. 2: not judged yet.
+    Reads the Skill's status alone, so that whoever may read the Skill may ask.
+
+    Exit code 0: allowed. 1: not allowed. 2: not judged yet, or the cluster does not answer. 64: wrong use.
     """
 
     async def work() -> int:
-        if fmt not in {"text", "json"}:
-            raise InvalidInputError(f"--format {fmt} is not text or json.")
         async with connected(kubeconfig, context) as gateway:
             place = namespace_of(namespace, kubeconfig, context)
-            body = await the_skill(gateway, place, skill_name(skill))
+            body = await the_skill(gateway, place, skill)
         status = body.get("status") or {}
-        if fmt == "json":
+        if fmt is OutputFormat.JSON:
             typer.echo(json.dumps(status, indent=2, sort_keys=True))
         else:
-            show(body, Console())
-        return {"Allowed": 0, "ApprovalRequired": 1, "Denied": 1}.get(str(status.get("verdict")), 2)
+            show(body, output())
+        return {"Allowed": 0, "ApprovalRequired": 1, "Denied": 1}.get(str(status.get("verdict")), NOT_JUDGED)
 
-    run_command("explain", work())
+    run_command("explain", work(), failed=NOT_JUDGED)
 
 
 def show(body: dict[str, Any], console: Console) -> None:

@@ -16,19 +16,26 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from ..domain.errors import SkillwardenError
 from ..runtime.settings import default_state_dir
+from .cluster import FormatOption, OutputFormat
+from .terminal import progress
 
 app = typer.Typer(
     help="The embedded cluster: try Skillwarden on this machine, with no Kubernetes.", no_args_is_help=True
 )
 
 DirectoryOption = Annotated[
-    Path | None, typer.Option("--dir", help="Its folder. Without it: `local` in the state folder.")
+    Path | None,
+    typer.Option(
+        "--dir",
+        metavar="FOLDER",
+        help="Where it keeps its things; one cluster a folder. Without it: `local` in the state folder.",
+    ),
 ]
-FormatOption = Annotated[str, typer.Option("--format", help="text or json.")]
+#: A unix socket's address holds 107 bytes (sun_path of unix(7)), and the depot's socket is in the folder.
+MAX_SOCKET_PATH = 107
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ class Folder:
         except (OSError, ValueError):
             return None
         command = Path(f"/proc/{pid}/cmdline")
-        # A pid may have been given to somebody else since.
+        # A pid may have been given to somebody else since; of one that ended unreaped nothing is left.
         if command.exists() and b"skillwarden" not in command.read_bytes():
             return None
         return pid
@@ -88,7 +95,13 @@ class Folder:
 
 def folder(directory: Path | None) -> Folder:
     """Return the folder that was named, or the usual one."""
-    return Folder((directory or default_state_dir() / "local").absolute())
+    place = Folder((directory or default_state_dir() / "local").absolute())
+    if len(os.fsencode(place.socket)) > MAX_SOCKET_PATH:
+        raise typer.BadParameter(
+            f"{place.root} is too long a path: the depot's socket below it may have {MAX_SOCKET_PATH} bytes."
+            " Choose a shorter --dir."
+        )
+    return place
 
 
 @app.callback()
@@ -99,16 +112,25 @@ def group() -> None:
 @app.command()
 def up(
     directory: DirectoryOption = None,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for it.")] = 120.0,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for it.")] = 120.0,
 ) -> None:
-    """Start it in the background, and say how to use it."""
+    """Start it in the background, and print the environment that kubectl and skillwarden need to use it.
+
+    Such as: eval "$(skillwarden local up)" && kubectl get nodes
+    """
     _need_extra()
     place = folder(directory)
-    console = Console(stderr=True)
-    if place.pid() is not None:
-        console.print("It runs already.")
-        _say_how(place)
-        return
+    pid = place.pid()
+    if pid is None:
+        pid = _start(place)
+    elif place.ready_file.exists():
+        typer.echo("It runs already.", err=True)
+    with progress("Starting the embedded cluster …"):
+        _wait(place, pid, seconds=timeout)
+    _say_how(place)
+
+
+def _start(place: Folder) -> int:
     place.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     place.ready_file.unlink(missing_ok=True)
     with place.log.open("ab") as log:
@@ -120,19 +142,21 @@ def up(
             start_new_session=True,
         )
     place.pid_file.write_text(str(process.pid))
-    deadline = time.monotonic() + timeout
-    with console.status("Starting the embedded cluster …"):
-        while not place.ready_file.exists():
-            if process.poll() is not None:
-                tail = place.log.read_text(errors="replace")[-2000:]
-                raise SkillwardenError(
-                    f"the embedded cluster ended at once:\n{tail}", fix=f"See {place.log}."
-                )
-            if time.monotonic() > deadline:
-                _end(process.pid)
-                raise SkillwardenError(f"it did not start within {timeout:g} s.", fix=f"See {place.log}.")
-            time.sleep(0.1)
-    _say_how(place)
+    return process.pid
+
+
+def _wait(place: Folder, pid: int, *, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not place.ready_file.exists():
+        if _ended(pid):
+            place.pid_file.unlink(missing_ok=True)
+            tail = place.log.read_text(errors="replace")[-2000:]
+            raise SkillwardenError(f"the embedded cluster ended at once:\n{tail}", fix=f"See {place.log}.")
+        if time.monotonic() > deadline:
+            _end(pid)
+            place.pid_file.unlink(missing_ok=True)
+            raise SkillwardenError(f"it did not start within {seconds:g} s.", fix=f"See {place.log}.")
+        time.sleep(0.1)
 
 
 def _say_how(place: Folder) -> None:
@@ -144,7 +168,7 @@ def _say_how(place: Folder) -> None:
 
 @app.command()
 def down(directory: DirectoryOption = None) -> None:
-    """Stop it; everything that was applied to it is gone then."""
+    """Stop it. What was applied to it is gone then; its advisories and the depot's artefacts stay."""
     place = folder(directory)
     pid = place.pid()
     if pid is None:
@@ -161,20 +185,34 @@ def _end(pid: int, *, seconds: float = 30.0) -> None:
         os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
+        if _ended(pid):
             return
         time.sleep(0.05)
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
 
 
+def _ended(pid: int) -> bool:
+    """Whether a process is gone, or only waits for a parent that does not collect it."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state == "Z"
+
+
 @app.command()
-def status(directory: DirectoryOption = None, fmt: FormatOption = "text") -> None:
-    """Say whether it runs, where, and whether its sandboxes really isolate. Exit 0 if it runs, else 1."""
+def status(directory: DirectoryOption = None, fmt: FormatOption = OutputFormat.TEXT) -> None:
+    """Say whether it runs, where, and whether its sandboxes really isolate.
+
+    Exit code 0: it runs. 1: it does not.
+    """
     place = folder(directory)
     pid = place.pid()
     facts: dict[str, Any] = {
@@ -184,7 +222,7 @@ def status(directory: DirectoryOption = None, fmt: FormatOption = "text") -> Non
     if facts["running"]:
         facts |= json.loads(place.ready_file.read_text())
         facts["pid"] = pid
-    if fmt == "json":
+    if fmt is OutputFormat.JSON:
         typer.echo(json.dumps(facts, indent=2))
     else:
         for name, value in facts.items():

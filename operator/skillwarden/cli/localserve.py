@@ -59,7 +59,8 @@ def serve_until_stopped(place: Folder) -> None:
         )
         operator = _start(["operator", "run"], operator_env(place))
         try:
-            asyncio.run(_wait_for_operator(cluster, operator, depot))
+            if not asyncio.run(_operator_watches(cluster, operator, depot, stopped=stopped)):
+                return
             place.ready_file.write_text(json.dumps(_facts(cluster)))
             while not stopped.wait(0.5):
                 for name, process in (("depot", depot), ("operator", operator)):
@@ -132,15 +133,18 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-async def _wait_for_operator(cluster: LocalCluster, *processes: subprocess.Popen[bytes]) -> None:
-    """Wait until the operator has listed the world: it has a watch open on Skills."""
-    while True:
+async def _operator_watches(
+    cluster: LocalCluster, *processes: subprocess.Popen[bytes], stopped: threading.Event
+) -> bool:
+    """Wait until the operator has listed the world: it has a watch open on Skills; False: told to stop."""
+    while not stopped.is_set():
         ended = [process.returncode for process in processes if process.poll() is not None]
         if ended:
             raise SystemExit(f"the operator or the depot ended with {ended[0]}")
         if any("/skills" in item.path and "watch=" in item.query for item in list(cluster.server.requests)):
-            return
+            return True
         await asyncio.sleep(0.1)
+    return False
 
 
 def _facts(cluster: LocalCluster) -> dict[str, Any]:

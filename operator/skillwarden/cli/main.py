@@ -62,6 +62,9 @@ def main() -> None:
     except SkillwardenError as error:
         typer.echo(f"skillwarden: {error}", err=True)
         sys.exit(1)
+    except OSError as error:
+        typer.echo(f"skillwarden: {error}", err=True)
+        sys.exit(1)
     except Exception as error:
         show = getattr(error, "show", None)
         if show is None:

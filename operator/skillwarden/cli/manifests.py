@@ -8,11 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..api.v1alpha1 import API_VERSION, GROUP
 from ..domain.errors import InvalidInputError
-from ..services.skill_folder import SKILL_FILE, read_skill_folder
+from ..services.skill_folder import SKILL_FILE, load_yaml, read_skill_folder
 
 MAX_MANIFEST_BYTES = 4 * 2**20
 
@@ -79,11 +77,13 @@ def read_documents(path: Path) -> Iterator[dict[str, Any]]:
     try:
         if path.stat().st_size > MAX_MANIFEST_BYTES:
             raise InvalidInputError(f"{path} is larger than {MAX_MANIFEST_BYTES} bytes.")
-        documents = list(yaml.load_all(path.read_bytes(), Loader=_Loader))
+        data = path.read_bytes()
     except OSError as error:
         raise InvalidInputError(f"{path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
+    try:
+        documents = load_yaml(data)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path} cannot be read: {error}") from error
     for document in documents:
         match document:
             case None:
@@ -94,15 +94,6 @@ def read_documents(path: Path) -> Iterator[dict[str, Any]]:
                 yield document
             case _:
                 raise InvalidInputError(f"{path} holds something that is not a Kubernetes object.")
-
-
-class _Loader(yaml.SafeLoader):
-    """A safe loader that takes no aliases: a few of them can make gigabytes."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not taken; write the value out")
-        return super().compose_node(parent, index)
 
 
 def baseline_policies() -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -18,15 +18,17 @@ from ..domain.merge import merge_findings
 from ..runtime.settings import Settings
 from .cluster import (
     ContextOption,
+    FormatOption,
     KubeconfigOption,
     NamespaceOption,
+    OutputFormat,
     SkillArgument,
     connected,
     namespace_of,
     run_command,
-    skill_name,
     the_skill,
 )
+from .terminal import output
 
 
 def command(
@@ -34,7 +36,7 @@ def command(
     namespace: NamespaceOption = None,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
-    fmt: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
+    fmt: FormatOption = OutputFormat.TEXT,
 ) -> None:
     """Show the whole closure and what every scanner said of it.
 
@@ -43,17 +45,15 @@ def command(
     """
 
     async def work() -> int:
-        if fmt not in {"text", "json"}:
-            raise InvalidInputError(f"--format {fmt} is not text or json.")
         async with connected(kubeconfig, context) as gateway:
             place = namespace_of(namespace, kubeconfig, context)
-            body = await the_skill(gateway, place, skill_name(skill))
+            body = await the_skill(gateway, place, skill)
         lock, scan = await _records(body)
-        if fmt == "json":
+        if fmt is OutputFormat.JSON:
             record = {"lock": lock.to_json(), "scan": scan.to_json() if scan else None}
             typer.echo(json.dumps(record, indent=2))
         else:
-            show(lock, scan, Console())
+            show(lock, scan, output())
         return 0
 
     run_command("report", work())

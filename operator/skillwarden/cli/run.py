@@ -23,7 +23,6 @@ from .cluster import (
     connected,
     namespace_of,
     run_command,
-    skill_name,
     the_skill,
 )
 
@@ -36,9 +35,19 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
     skill: SkillArgument,
     input_: Annotated[
         str | None,
-        typer.Option("--input", metavar="TEXT|@FILE|-", help="Input: text, @file, or - for stdin."),
+        typer.Option(
+            "--input",
+            metavar="TEXT|@FILE|-",
+            help="What the skill finds as /skill/input.json: the text itself, @FILE, or - for stdin.",
+        ),
     ] = None,
-    agent: Annotated[str | None, typer.Option("--agent", help="Agent on whose behalf it runs.")] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option(
+            "--agent",
+            help="Agent on whose behalf it runs; of its maturity and the skill's agent's, the lower counts.",
+        ),
+    ] = None,
     timeout: Annotated[
         int | None, typer.Option("--timeout", min=1, help="Seconds; at most the skill's.")
     ] = None,
@@ -51,13 +60,14 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
 ) -> None:
     """Run a Task skill once: its log goes to standard error, its output to standard output.
 
-    The exit code is the skill's; 125 where it has none (not allowed, not started, stopped).
+    The exit code is the skill's own; 125 where it has none: not allowed, not started, stopped, or the
+    cluster does not answer. 64: wrong use. Ctrl-C stops following; the run itself goes on in the cluster.
     """
 
     async def work() -> int:
         async with connected(kubeconfig, context) as gateway:
             place = namespace_of(namespace, kubeconfig, context)
-            name = skill_name(skill)
+            name = skill
             await the_skill(gateway, place, name)
             spec: dict[str, Any] = {"skillRef": {"name": name}, "ttlSecondsAfterFinished": ttl}
             spec |= {"input": read_input(input_)} if input_ is not None else {}
@@ -70,9 +80,24 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
                 "spec": spec,
             }
             run = await gateway.create(Kind.SKILL_RUN, body)
-            return await follow(gateway, run)
+            try:
+                return await follow(gateway, run)
+            except asyncio.CancelledError:
+                _say_it_goes_on(run["metadata"])
+                raise
 
-    run_command("run", work())
+    run_command("run", work(), failed=NO_EXIT_CODE)
+
+
+def _say_it_goes_on(meta: dict[str, Any]) -> None:
+    """Ctrl-C ends the following, not the run: it is the cluster's, and somebody else may follow it, too."""
+    where = f"-n {meta['namespace']}"
+    typer.echo(
+        f"\nNo longer followed; SkillRun {meta['namespace']}/{meta['name']} goes on."
+        f" See it: kubectl get skillrun {meta['name']} {where}."
+        f" End it: kubectl delete skillrun {meta['name']} {where}.",
+        err=True,
+    )
 
 
 def read_input(text: str) -> str:

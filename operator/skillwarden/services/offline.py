@@ -6,11 +6,12 @@ maturity from the command line or the manifest, and nothing is retried.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ..domain.assess import AgentView, Assessment, Evidence, Failure, Job, assess
-from ..domain.conditions import Status
+from ..domain.conditions import ConditionDraft, ResolvedReason, ScannedReason, Status
 from ..domain.evaluate import required_scanners
 from ..domain.lock import Lock, Platform
 from ..domain.policy import Maturity, Policy
@@ -20,6 +21,7 @@ from .stages import Stages
 
 #: Not a name that an Agent can have: stands for the maturity that the command line gave.
 GIVEN_AGENT = "(given)"
+_NOT_REACHED = {ResolvedReason.NOT_REACHED, ScannedReason.NOT_REACHED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,15 +78,27 @@ class OfflineCase:
         )
 
 
-async def judge_offline(case: OfflineCase, stages: Stages) -> tuple[Evidence, Assessment]:
-    """Return the verdict, resolving and scanning as it needs."""
+async def judge_offline(
+    case: OfflineCase, stages: Stages, *, say: Callable[[str], None] = lambda _: None
+) -> tuple[Evidence, Assessment]:
+    """Return the verdict, resolving and scanning as it needs.
+
+    Parameters
+    ----------
+    case, stages
+        What to judge, and what does the slow work.
+    say
+        Told in words what is done next.
+    """
     evidence = case.evidence
     assessment = assess(evidence)
     if assessment.job is Job.RESOLVE:
+        say(f"Resolving what {len(case.record.declared)} declared package(s) need …")
         evidence = replace(evidence, resolution=await _resolve(case, stages))
         assessment = assess(evidence)
     if assessment.job is Job.SCAN and isinstance(evidence.resolution, Lock):
         lock = evidence.resolution
+        say(f"Scanning {len(lock.packages)} package(s) …")
         stages.scan(
             lock, revision=case.revision, required=required_scanners(case.policies), waiter=lambda: None
         )
@@ -106,11 +120,9 @@ async def _resolve(case: OfflineCase, stages: Stages) -> Lock | Failure | None:
     return known
 
 
-def undecided(assessment: Assessment) -> str | None:
-    """Return why there is no verdict, from the first stage that gave none; ``None``: there is one."""
-    if assessment.verdict is not None and assessment.compliant.status is not Status.UNKNOWN:
-        return None
-    for draft in assessment.drafts:
-        if draft.status is not Status.TRUE:
-            return f"{draft.type}: {draft.reason}: {draft.message}"
-    return None
+def obstacle(assessment: Assessment) -> ConditionDraft:
+    """Return the outcome of the stage that an assessment without a verdict stopped at."""
+    stopped = [draft for draft in assessment.drafts if draft.status is not Status.TRUE]
+    # A stage that was not reached says only that an earlier one, or a policy, stands in the way.
+    reached = [draft for draft in stopped if draft.reason not in _NOT_REACHED]
+    return next(iter(reached), assessment.compliant)

@@ -30,6 +30,32 @@ _SKIPPED = {".git", "__pycache__", ".venv", "node_modules", ".DS_Store"}
 _ENTRYPOINTS = ("main.py", "scripts/main.py", "run.py", "scripts/run.py")
 
 
+class PlainLoader(yaml.SafeLoader):
+    """A safe loader that takes no aliases: a few of them can make gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Compose a node, unless it is an alias."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not taken; write the value out")
+        return super().compose_node(parent, index)
+
+
+def load_yaml(data: str | bytes) -> list[Any]:
+    """Return the documents of a YAML text that somebody wrote.
+
+    Raises
+    ------
+    InvalidInputError
+        Where it is not YAML, has aliases, or is nested too deep.
+    """
+    try:
+        return list(yaml.load_all(data, Loader=PlainLoader))
+    except (yaml.YAMLError, ValueError) as error:
+        raise InvalidInputError(f"it is not YAML: {' '.join(str(error).split())}.") from error
+    except RecursionError as error:
+        raise InvalidInputError("it is nested too deep.") from error
+
+
 def read_skill_folder(folder: Path) -> dict[str, Any]:
     """Return the Skill manifest that a folder amounts to.
 
@@ -38,8 +64,9 @@ def read_skill_folder(folder: Path) -> dict[str, Any]:
     InvalidInputError
         Where SKILL.md is missing or invalid, naming the field, or the folder is too large.
     """
-    fields = read_frontmatter(folder / SKILL_FILE)
+    # The files first: a link must not be read, whatever it is called.
     files = _files(folder)
+    fields = read_frontmatter(folder / SKILL_FILE)
     requirements = [*_packages(fields), *_requirements(folder)]
     return {
         "apiVersion": API_VERSION,
@@ -62,10 +89,7 @@ def read_frontmatter(path: Path) -> dict[str, Any]:
     InvalidInputError
         Where it is missing, not YAML, or a field breaks the format's rules.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{path} cannot be read: {error}.") from error
+    text = _text(path)
     match = _FRONTMATTER.match(text)
     if match is None:
         raise InvalidInputError(
@@ -73,13 +97,22 @@ def read_frontmatter(path: Path) -> dict[str, Any]:
             fix="Put name and description between two lines of '---' at its top.",
         )
     try:
-        fields = yaml.safe_load(match[1])
-    except yaml.YAMLError as error:
-        raise InvalidInputError(f"the frontmatter of {path} is not YAML: {error}.") from error
+        fields = next(iter(load_yaml(match[1])), None)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"the frontmatter of {path} cannot be read: {error}") from error
     if not isinstance(fields, dict):
         raise InvalidInputError(f"the frontmatter of {path} is not a mapping.")
     _check(fields, path)
     return fields
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_SOURCE_BYTES:
+            raise InvalidInputError(f"{path} is larger than {MAX_SOURCE_BYTES} bytes.")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path} cannot be read: {error}.") from error
 
 
 def _check(fields: dict[str, Any], path: Path) -> None:
@@ -114,9 +147,7 @@ def _requirements(folder: Path) -> list[str]:
     path = folder / "requirements.txt"
     if not path.is_file():
         return []
-    lines = (
-        re.sub(r"(^|\s)#.*$", "", line).strip() for line in path.read_text(encoding="utf-8").splitlines()
-    )
+    lines = (re.sub(r"(^|\s)#.*$", "", line).strip() for line in _text(path).splitlines())
     return [line for line in lines if line]
 
 
@@ -125,20 +156,23 @@ def _files(folder: Path) -> list[dict[str, str]]:
     size = 0
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        if _SKIPPED & set(relative.parts) or path.is_dir():
+        if _SKIPPED & set(relative.parts):
             continue
-        if path.is_symlink() or not path.is_file():
+        # A link to a folder is a folder, too: it must not be passed over as one.
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise InvalidInputError(
                 f"{relative} is not a regular file.", fix="Replace links by what they point to."
             )
-        data = path.read_bytes()
-        size += len(data)
+        if path.is_dir():
+            continue
+        size += path.stat().st_size
         if size > MAX_SOURCE_BYTES or len(files) >= MAX_SOURCE_FILES:
             raise InvalidInputError(
                 f"{folder} holds more than {MAX_SOURCE_FILES} files or {MAX_SOURCE_BYTES} bytes.",
                 fix="Move data out of the skill.",
             )
-        files.append({"path": relative.as_posix(), "contentBase64": base64.b64encode(data).decode("ascii")})
+        data = base64.b64encode(path.read_bytes()).decode("ascii")
+        files.append({"path": relative.as_posix(), "contentBase64": data})
     return files
 
 

@@ -15,6 +15,7 @@ from ...domain.finding import Severity
 from ...domain.grounds import one_line
 from ...domain.policy import Action
 from ...domain.verdict import ComplianceReason, Reason
+from .problem import Problem
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS = {Action.DENY: "error", Action.REQUIRE_APPROVAL: "warning", Action.ALLOW: "note"}
@@ -31,7 +32,7 @@ _TITLES = {
 }
 
 
-def render_sarif(explanation: Explanation, artifact_uri: str) -> str:
+def render_sarif(explanation: Explanation, artifact_uri: str, *, problems: Sequence[Problem] = ()) -> str:
     """Return the explanation as a SARIF log: one result a ground, those of policies in audit as notes.
 
     Parameters
@@ -40,13 +41,21 @@ def render_sarif(explanation: Explanation, artifact_uri: str) -> str:
         What to report.
     artifact_uri
         The skill's manifest or SKILL.md, relative to the repository's root.
+    problems
+        What keeps the skill from being judged: a result each.
     """
     grounds = [(reason, _LEVELS[reason.action]) for reason in explanation.reasons]
     grounds += [(reason, "note") for reason in explanation.audit]
     rules = sorted({_rule_id(reason): reason for reason, _ in reversed(grounds)}.items())
-    places = {identity: index for index, (identity, _) in enumerate(rules)}
+    described = [_rule(identity, reason) for identity, reason in rules]
+    described += [_problem_rule(reason) for reason in sorted({problem.reason for problem in problems})]
+    places = {rule["id"]: index for index, rule in enumerate(described)}
     uri = quote(PurePath(artifact_uri).as_posix())
-    judged = explanation.reason is not ComplianceReason.NO_VERDICT
+    # A skill at fault was looked at to the end; one that could not be judged was not.
+    judged = explanation.reason is not ComplianceReason.NO_VERDICT or bool(problems)
+    judged = judged and all(problem.definite for problem in problems)
+    results = [_result(reason, level, places, uri) for reason, level in grounds]
+    results += [_problem_result(problem, places, uri) for problem in problems]
     log = {
         "$schema": _SCHEMA,
         "version": "2.1.0",
@@ -56,11 +65,11 @@ def render_sarif(explanation: Explanation, artifact_uri: str) -> str:
                     "driver": {
                         "name": "skillwarden",
                         "semanticVersion": __version__,
-                        "rules": [_rule(identity, reason) for identity, reason in rules],
+                        "rules": described,
                     }
                 },
                 "invocations": [{"executionSuccessful": judged}],
-                "results": [_result(reason, level, places, uri) for reason, level in grounds],
+                "results": results,
                 "properties": {"headline": explanation.headline, "lockDigest": explanation.lock_digest},
             }
         ],
@@ -103,8 +112,7 @@ def _result(reason: Reason, level: str, places: dict[str, int], uri: str) -> dic
         "ruleIndex": places[identity],
         "level": level,
         "message": {"text": f"{reason.message} {reason.fix}".strip()},
-        # A manifest has no line for a package that another pulled in: the result is about the file.
-        "locations": [{"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": 1}}}],
+        "locations": _locations(uri),
         "partialFingerprints": {"skillwarden/v1": _fingerprint(reason, level)},
         "properties": {
             "package": reason.package.purl if reason.package else None,
@@ -112,6 +120,36 @@ def _result(reason: Reason, level: str, places: dict[str, int], uri: str) -> dic
             "policy": str(reason.policy) if reason.policy else None,
             "rule": reason.rule,
         },
+    }
+
+
+def _locations(uri: str) -> list[dict[str, Any]]:
+    """A manifest has no line for a package that another pulled in: a result is about the file."""
+    return [{"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": 1}}}]
+
+
+def _problem_rule(reason: str) -> dict[str, Any]:
+    text = "The skill cannot be judged before this is mended"
+    return {
+        "id": reason,
+        "name": _name(reason),
+        "shortDescription": {"text": text},
+        "fullDescription": {"text": text},
+        "help": {"text": "The result's message says what would fix it."},
+        "defaultConfiguration": {"level": "error"},
+        "properties": {"tags": ["security", "governance"]},
+    }
+
+
+def _problem_result(problem: Problem, places: dict[str, int], uri: str) -> dict[str, Any]:
+    return {
+        "ruleId": problem.reason,
+        "ruleIndex": places[problem.reason],
+        "level": "error",
+        "message": {"text": f"{problem.message} {problem.fix}".strip()},
+        "locations": _locations(uri),
+        "partialFingerprints": {"skillwarden/v1": _hash((problem.reason, problem.field, problem.code))},
+        "properties": {"field": problem.field or None, "code": problem.code or None},
     }
 
 
@@ -125,4 +163,8 @@ def _fingerprint(reason: Reason, level: str) -> str:
         reason.rule,
         reason.finding.id if reason.finding else "",
     )
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return _hash(parts)
+
+
+def _hash(parts: Sequence[str]) -> str:
+    return hashlib.sha256(json.dumps(list(parts)).encode()).hexdigest()

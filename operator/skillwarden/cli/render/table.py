@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -19,22 +19,34 @@ from ...domain.finding import FindingKind
 from ...domain.grounds import chain, one_line
 from ...domain.policy import Action
 from ...domain.verdict import ComplianceReason, Reason
+from .problem import Problem
 
+#: Short enough to stand whole in a column of 80.
+_WORDS = {
+    ComplianceReason.ALLOWED: "allowed",
+    ComplianceReason.APPROVAL_REQUIRED: "needs approval",
+    ComplianceReason.DENIED: "denied",
+    ComplianceReason.BANNED: "banned",
+    ComplianceReason.MATURITY_TOO_LOW: "maturity too low",
+    ComplianceReason.NO_POLICY: "no policy",
+    ComplianceReason.NO_VERDICT: "not judged",
+}
 _STYLES = {Action.ALLOW: "green", Action.REQUIRE_APPROVAL: "yellow", Action.DENY: "red"}
 
 
-def render_table(explanation: Explanation, console: Console) -> None:
+def render_table(explanation: Explanation, console: Console, *, problems: Sequence[Problem] = ()) -> None:
     """Print an explanation; plain text where the console is no terminal."""
     style = "green" if explanation.allowed else _headline_style(explanation.reason)
     console.print(Text(explanation.headline, style=f"bold {style}"))
     console.print(Text(_facts(explanation), style="dim"))
+    _problems(console, problems)
     _reasons(console, "What stands in the way", explanation.reasons)
     if explanation.pending:
         _heading(console, "Waiting for approval")
         for entry in explanation.pending:
             packages = ", ".join(str(item).strip() for item in entry.packages)
             line = f"{entry.declared}: {packages} (maturity {entry.min_maturity.value} or higher)"
-            console.print(Padding(Text(one_line(line, 2000)), (0, 0, 0, 2)))
+            _indented(console, Text(one_line(line, 2000)))
     _reasons(console, "In audit only (would stand in the way if enforced)", explanation.audit)
     if explanation.packages:
         _heading(console, f"Closure: {len(explanation.packages)} package(s)")
@@ -42,7 +54,7 @@ def render_table(explanation: Explanation, console: Console) -> None:
     if explanation.allowed and explanation.decided_by:
         _heading(console, "Allowed by")
         for policy, rule in explanation.decided_by:
-            console.print(Padding(Text(one_line(f"{policy}, {rule}")), (0, 0, 0, 2)))
+            _indented(console, Text(one_line(f"{policy}, {rule}")))
 
 
 def _headline_style(reason: ComplianceReason) -> str:
@@ -69,18 +81,41 @@ def _heading(console: Console, text: str) -> None:
     console.print(Text(text, style="bold"))
 
 
+def _problems(console: Console, problems: Sequence[Problem]) -> None:
+    if not problems:
+        return
+    _heading(console, "What must be mended first")
+    for problem in problems:
+        grid = _grid()
+        word = Text(problem.code or problem.reason, style="red" if problem.definite else "yellow")
+        grid.add_row(word, Text(one_line(problem.message, 2000)))
+        if problem.fix:
+            grid.add_row(Text("fix", style="dim"), Text(one_line(problem.fix, 2000), style="cyan"))
+        _indented(console, grid)
+
+
+def _grid() -> Table:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True, min_width=14)
+    grid.add_column(overflow="fold")
+    return grid
+
+
+def _indented(console: Console, what: RenderableType) -> None:
+    # Expanded, every line would be padded with blanks up to the console's width.
+    console.print(Padding(what, (0, 0, 0, 2), expand=False))
+
+
 def _reasons(console: Console, title: str, reasons: Sequence[Reason]) -> None:
     if not reasons:
         return
     _heading(console, title)
     for reason in reasons:
-        console.print(Padding(_reason(reason), (0, 0, 0, 2)))
+        _indented(console, _reason(reason))
 
 
 def _reason(reason: Reason) -> Table:
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
+    grid = _grid()
     word = Text(outcome_word(reason.action), style=_STYLES[reason.action])
     grid.add_row(word, Text(reason.message))
     if len(reason.path) > 1:
@@ -95,7 +130,7 @@ def _reason(reason: Reason) -> Table:
 def _closure(lines: Sequence[PackageLine], *, fancy: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD if fancy else None, pad_edge=False, show_edge=False)
     for heading in ("Package", "Version", "Pulled in by", "Outcome", "Advisories"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "Outcome")
     for line in lines:
         advisories = [
             f"{finding.id} ({finding.severity.value})"
@@ -106,7 +141,7 @@ def _closure(lines: Sequence[PackageLine], *, fancy: bool) -> Table:
             Text(one_line(line.package.id.name)),
             Text(one_line(line.package.id.version)),
             Text("declared" if line.package.direct else one_line(chain(line.path[:-1]))),
-            Text(line.outcome.value, style="" if line.outcome is ComplianceReason.ALLOWED else "bold"),
+            Text(_WORDS[line.outcome], style="" if line.outcome is ComplianceReason.ALLOWED else "bold"),
             Text(one_line(", ".join(advisories))),
         )
     return table
