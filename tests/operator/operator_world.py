@@ -42,7 +42,8 @@ API = "skillwarden.io/v1alpha1"
 FAST = Timing(
     retry=timedelta(seconds=0.2),
     retry_limit=timedelta(seconds=1),
-    progress_delay=timedelta(seconds=0.5),
+    # Two busy cores are slow, and an in-progress status that is written all the same is one write more.
+    progress_delay=timedelta(seconds=60),
     advisory_poll=timedelta(seconds=0.2),
     source_poll=timedelta(seconds=0.2),
 )
@@ -426,7 +427,5 @@ def make_policy(name: str = "rules", *, allow: Iterable[str] = ("*",), **spec: A
     return {"apiVersion": API, "kind": "PackagePolicy", "metadata": {"name": name}, "spec": body}
 
 
-SERVICE = (
-    "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\nwhile True: time.sleep(1)\n"
-)
+SERVICE = "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\nwhile True: time.sleep(1)\n"
 AsyncClient = AsyncIterator[Client]

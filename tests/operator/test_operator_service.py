@@ -89,7 +89,11 @@ async def test_the_scale_subresource_shows_replicas_and_the_selector_of_the_pods
     [
         (
             "the code changes",
-            {"source": {"files": [{"path": "main.py", "content": "print('second', flush=True)\n" + SERVICE}]}},
+            {
+                "source": {
+                    "files": [{"path": "main.py", "content": "print('second', flush=True)\n" + SERVICE}]
+                }
+            },
         ),
         ("the environment changes", {"sandbox": {"env": [{"name": "LEVEL", "value": "debug"}]}}),
         ("the resources change", {"sandbox": {"resources": {"memory": "160Mi"}}}),
@@ -242,7 +246,11 @@ async def test_a_pod_of_somebody_elses_that_has_the_wanted_name_is_never_adopted
 
 async def test_labels_of_a_user_under_our_prefix_do_not_reach_the_pod(world: World, user: Client) -> None:
     body = make_service()
-    body["metadata"]["labels"] = {"skillwarden.io/component": "depot", "skillwarden.io/mine": "1", "team": "a"}
+    body["metadata"]["labels"] = {
+        "skillwarden.io/component": "depot",
+        "skillwarden.io/mine": "1",
+        "team": "a",
+    }
     await user.apply(body)
     [pod] = await user.until_pods(1, ready=True)
     assert pod["metadata"]["labels"][LABEL_COMPONENT] == "sandbox"

@@ -243,7 +243,13 @@ async def test_where_naming_an_agent_is_not_guarded_every_skill_is_a_students(
 @pytest.mark.parametrize(
     ("sentence", "package", "agent", "policy", "reason"),
     [
-        ("a typosquat", "reqeusts", "autonomous", {"findings": {}, "allow": ["requests"]}, "ApprovalRequired"),
+        (
+            "a typosquat",
+            "reqeusts",
+            "autonomous",
+            {"findings": {}, "allow": ["requests"]},
+            "ApprovalRequired",
+        ),
         ("a Student's package", "never-asked-student", "student", {}, "MaturityTooLow"),
         ("a banned name", "never-asked-ban", "autonomous", {"bans": ban("never-asked-*")}, "Banned"),
     ],
@@ -348,6 +354,8 @@ async def test_a_skill_that_is_deleted_while_it_resolves_leaves_nothing(mended: 
         return mended.index.asked[asked:]
 
     await user.until(look, bool, "the index is asked")
+    status = await user.until_skill("demo", Resolved="Resolving", Ready="Resolving")
+    assert status["phase"] == "Resolving"
     await user.delete(Kind.SKILL, "demo")
     await user.apply(make_skill("witness", packages=["slow-greeter"]))
     gate.set()

@@ -209,7 +209,7 @@ def _replicas_ready(world: SkillWorld, live: list[ObservedPod]) -> ConditionDraf
     count = sum(1 for pod in live if pod.ready and pod.name in names)
     if count == len(world.wanted) and len(live) == count:
         return draft(Status.TRUE, SandboxReason.RUNNING, f"{count} of {len(world.wanted)} replica(s) ready.")
-    waiting = sorted({pod.unschedulable or pod.waiting for pod in live} - {""})
+    waiting = sorted({pod.hindrance for pod in live} - {""})
     hint = f" Waiting: {', '.join(waiting)}." if waiting else ""
     return draft(
         Status.FALSE, SandboxReason.STARTING, f"{count} of {len(world.wanted)} replica(s) ready.{hint}"

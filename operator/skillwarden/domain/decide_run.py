@@ -93,8 +93,7 @@ def _with_pod(world: RunWorld, pod: ObservedPod) -> RunPlan:
             phase=RunPhase.RUNNING,
             complete=ConditionDraft(COMPLETE, Status.UNKNOWN, RunCompleteReason.RUNNING, "The skill runs."),
         )
-    hint = pod.unschedulable or pod.waiting
-    text = "The sandbox starts." + (f" Waiting: {hint}." if hint else "")
+    text = "The sandbox starts." + (f" Waiting: {pod.hindrance}." if pod.hindrance else "")
     return RunPlan(complete=ConditionDraft(COMPLETE, Status.UNKNOWN, RunCompleteReason.STARTING, text))
 
 

@@ -80,6 +80,15 @@ class ObservedPod:
     finished_at: str | None = None
     simulated: bool = False
 
+    @property
+    def hindrance(self) -> str:
+        """Why it does not start, or ``""``: what every Pod waits for on its way is none."""
+        return self.unschedulable or ("" if self.waiting in _USUAL_WAITS else self.waiting)
+
+
+#: What every container waits for before it first runs.
+_USUAL_WAITS = frozenset({"ContainerCreating", "PodInitializing"})
+
 
 @dataclass(frozen=True, slots=True)
 class WantedPod:
