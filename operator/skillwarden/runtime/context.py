@@ -38,6 +38,7 @@ from ..services.sources import ConfigMapSources
 from ..services.stages import Stages
 from ..services.store import Store
 from ..services.strays import StrayCatcher
+from ..services.tools import Tools
 from .advisories import AdvisoryKeeper
 from .metrics import Metrics
 from .probes import Probes
@@ -195,36 +196,25 @@ def _wire(
         now=utc_now,
     )
     executor = Executor(cluster=cluster, store=store, children=children, setup=setup)
-    notifier = Notifier(cluster, now=utc_now, reporter=socket.gethostname(), version=__version__)
-    skills = SkillReconciler(
+    tools = Tools(
         store=store,
         cluster=cluster,
         stages=stages,
         judge=judge,
         children=children,
         executor=executor,
-        notifier=notifier,
+        notifier=Notifier(cluster, now=utc_now, reporter=socket.gethostname(), version=__version__),
         sources=sources,
         setup=setup,
         timing=timing,
         now=utc_now,
     )
-    runs = RunReconciler(
-        store=store,
-        cluster=cluster,
-        stages=stages,
-        judge=judge,
-        children=children,
-        executor=executor,
-        notifier=notifier,
-        skills=skills,
-        now=utc_now,
-    )
+    skills = SkillReconciler(tools)
     parts = Parts(
         store=store,
         cluster=cluster,
         skills=skills,
-        runs=runs,
+        runs=RunReconciler(tools, skills=skills),
         accepted=AcceptedReconciler(store=store, cluster=cluster, now=utc_now),
         strays=StrayCatcher(store=store, cluster=cluster, executor=executor, setup=setup),
         feed=feed,

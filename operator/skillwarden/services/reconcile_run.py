@@ -22,17 +22,13 @@ from ..domain.errors import UnavailableError
 from ..domain.world import ObservedPod, RunPhase, RunWorld, Surroundings
 from ..kube.errors import ApiError, Conflict, NotFound
 from ..kube.kinds import Kind
-from .children import Children
-from .execute import Executor
-from .judge import Judge, Judged
-from .notify import Notifier
-from .ports import Body, Cluster, Now
+from .judge import Judged
+from .ports import Body
 from .reconcile_skill import SkillReconciler, same_judgement
 from .records import RunRecord, SkillRecord
 from .requeue import Requeue
-from .stages import Stages
 from .status import apply_body, differs, run_conditions
-from .store import Store
+from .tools import Tools
 
 log = structlog.get_logger(__name__)
 
@@ -47,59 +43,38 @@ class RunReconciler:
 
     Parameters
     ----------
-    store, cluster, stages, judge, children, executor, notifier
-        Its collaborators; each says what it does.
+    tools
+        Its collaborators.
     skills
         Knows a skill's surroundings and brings its files to the depot.
-    now
-        UTC clock.
     """
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        cluster: Cluster,
-        stages: Stages,
-        judge: Judge,
-        children: Children,
-        executor: Executor,
-        notifier: Notifier,
-        skills: SkillReconciler,
-        now: Now,
-    ) -> None:
-        self._store = store
-        self._cluster = cluster
-        self._stages = stages
-        self._judge = judge
-        self._children = children
-        self._executor = executor
-        self._notifier = notifier
+    def __init__(self, tools: Tools, *, skills: SkillReconciler) -> None:
+        self._tools = tools
         self._skills = skills
-        self._now = now
         self._launch_failures: dict[str, Failure] = {}
 
     async def reconcile(self, namespace: str, name: str, requeue: Requeue) -> None:
         """Bring one SkillRun nearer to its end."""
-        run = self._store.runs.get((namespace, name))
+        run = self._tools.store.runs.get((namespace, name))
         if run is None:
             return
-        skill = self._store.skills.get((namespace, run.spec.skill)) if run.spec else None
+        skill = self._tools.store.skills.get((namespace, run.spec.skill)) if run.spec else None
         ended = RunPhase(run.status.get("phase") or "Pending").ended
         judged = await self._judged(run, skill) if skill is not None and not ended else None
         body = self._body(run, skill, judged)
         world = self._observe(run, skill, judged, body)
         plan = decide_run(world)
-        await self._executor.remove(namespace, plan.remove)
+        await self._tools.executor.remove(namespace, plan.remove)
         if plan.delete_run:
-            await self._cluster.delete(Kind.SKILL_RUN, name=name, namespace=namespace, uid=run.key.uid)
+            await self._tools.cluster.delete(Kind.SKILL_RUN, name=name, namespace=namespace, uid=run.key.uid)
             return
         if plan.revisit_at is not None:
-            requeue.after((plan.revisit_at - self._now()).total_seconds() + 0.5)
+            requeue.after((plan.revisit_at - self._tools.now()).total_seconds() + 0.5)
         if ended:
             return
         if skill is not None and judged is not None:
-            self._judge.pursue(skill, judged, waiter=requeue.soon)
+            self._tools.judge.pursue(skill, judged, waiter=requeue.soon)
             self._skills.come_back(judged, requeue)
             await self._prepare(run, skill, judged, plan, requeue)
             if plan.launch and body is not None:
@@ -110,7 +85,7 @@ class RunReconciler:
 
     async def _judged(self, run: RunRecord, skill: SkillRecord) -> Judged:
         agent = run.spec.agent if run.spec else None
-        return await self._judge.judge(skill, network=self._skills.network(skill.key), run_agent=agent)
+        return await self._tools.judge.judge(skill, network=self._skills.network(skill.key), run_agent=agent)
 
     # -- observe ---------------------------------------------------------------------------------------
 
@@ -122,12 +97,12 @@ class RunReconciler:
             or not judged.assessment.allowed
         ):
             return None
-        return self._children.run_pod(run, skill, judged.assessment, judged.evidence.platform)
+        return self._tools.children.run_pod(run, skill, judged.assessment, judged.evidence.platform)
 
     def _observe(
         self, run: RunRecord, skill: SkillRecord | None, judged: Judged | None, body: Body | None
     ) -> RunWorld:
-        pods = [record.pod for record in self._store.pods_of("SkillRun", run.key)]
+        pods = [record.pod for record in self._tools.store.pods_of("SkillRun", run.key)]
         name = run.status.get("podName") or (body["metadata"]["name"] if body else "")
         pod, strays = _own(pods, name)
         status = run.status
@@ -145,7 +120,7 @@ class RunReconciler:
             strays=strays,
             pod_name=name,
             launch_failure=self._launch_failures.get(run.key.uid),
-            now=self._now(),
+            now=self._tools.now(),
         )
 
     def _surroundings(self, run: RunRecord, skill: SkillRecord | None, judged: Judged | None) -> Surroundings:
@@ -175,45 +150,45 @@ class RunReconciler:
         self, run: RunRecord, skill: SkillRecord, judged: Judged, plan: RunPlan, requeue: Requeue
     ) -> None:
         if plan.ensure:
-            await self._executor.ensure(skill, plan.ensure)
+            await self._tools.executor.ensure(skill, plan.ensure)
             requeue.soon()
         lock, content = judged.assessment.lock, judged.assessment.content_digest
         wanted = plan.fetch or (plan.complete.reason == "Waiting" and judged.assessment.allowed)
         if wanted and lock is not None and content is not None:
-            if not self._stages.fetch_due(lock, content, run.input_digest):
+            if not self._tools.stages.fetch_due(lock, content, run.input_digest):
                 return
 
             async def deliver() -> None:
                 await self._skills.deliver(skill, content)
                 await self._deliver_input(run)
 
-            self._stages.fetch(lock, content, run.input_digest, deliver=deliver, waiter=requeue.soon)
+            self._tools.stages.fetch(lock, content, run.input_digest, deliver=deliver, waiter=requeue.soon)
 
     async def _deliver_input(self, run: RunRecord) -> None:
-        if run.input_digest is None or await self._stages.depot.get_input(run.input_digest) is not None:
+        if run.input_digest is None or await self._tools.stages.depot.get_input(run.input_digest) is not None:
             return
-        body = await self._cluster.get(Kind.SKILL_RUN, name=run.key.name, namespace=run.key.namespace)
+        body = await self._tools.cluster.get(Kind.SKILL_RUN, name=run.key.name, namespace=run.key.namespace)
         if body is None or body["metadata"].get("uid") != run.key.uid:
             raise UnavailableError(f"SkillRun {run.key} is gone.")
         model = parse("SkillRun", body)
-        await self._stages.depot.put_input((model.to_domain().input or "").encode())
+        await self._tools.stages.depot.put_input((model.to_domain().input or "").encode())
 
     async def _launch(
         self, run: RunRecord, skill: SkillRecord, judged: Judged, body: Body, requeue: Requeue
     ) -> None:
         agent = run.spec.agent if run.spec else None
         network = self._skills.network(skill.key)
-        live = await self._judge.judge_live(skill, network=network, run_agent=agent)
+        live = await self._tools.judge.judge_live(skill, network=network, run_agent=agent)
         if not same_judgement(judged, live):
             requeue.retry()
             return
         if missing(self._skills.surroundings(skill, live.assessment, run.input_digest)):
             requeue.soon()
             return
-        failure = await self._executor.launch(body)
+        failure = await self._tools.executor.launch(body)
         if failure is not None:
             self._launch_failures[run.key.uid] = failure
-            self._children.forget(skill.key)
+            self._tools.children.forget(skill.key)
             requeue.retry()
             return
         self._launch_failures.pop(run.key.uid, None)
@@ -228,27 +203,27 @@ class RunReconciler:
             return
         body = apply_body("SkillRun", run.key, run.resource_version, status)
         try:
-            written = await self._cluster.apply(Kind.SKILL_RUN, body, subresource="status")
+            written = await self._tools.cluster.apply(Kind.SKILL_RUN, body, subresource="status")
         except NotFound:
             return
         except Conflict:
             requeue.retry()
             return
         name = (run.key.namespace, run.key.name)
-        if self._store.runs.get(name) is run:
-            self._store.runs.put(name, run.with_status(written))
+        if self._tools.store.runs.get(name) is run:
+            self._tools.store.runs.put(name, run.with_status(written))
         if plan.phase.ended:
             requeue.soon()
             kind = "Normal" if plan.phase is RunPhase.SUCCEEDED else "Warning"
             complete = plan.complete
-            await self._notifier.event(
+            await self._tools.notifier.event(
                 "SkillRun", run.key, kind=kind, reason=str(complete.reason), note=complete.message
             )
 
     async def _status(
         self, run: RunRecord, world: RunWorld, plan: RunPlan, judged: Judged | None
     ) -> dict[str, Any]:
-        now = self._now()
+        now = self._tools.now()
         status: dict[str, Any] = {
             "observedGeneration": run.generation,
             "phase": plan.phase.value,
@@ -282,7 +257,9 @@ class RunReconciler:
 
     async def _log_tail(self, run: RunRecord, pod: ObservedPod) -> str:
         try:
-            text = await self._cluster.pod_log(run.key.namespace, pod.name, CONTAINER, tail_lines=LOG_LINES)
+            text = await self._tools.cluster.pod_log(
+                run.key.namespace, pod.name, CONTAINER, tail_lines=LOG_LINES
+            )
         except ApiError as error:
             log.warning("a run's log cannot be read", run=str(run.key), error=str(error))
             return ""

@@ -20,17 +20,14 @@ from ..domain.skill import Mode, SkillKey
 from ..domain.world import SkillWorld, Surroundings
 from ..kube.errors import Conflict, NotFound
 from ..kube.kinds import Kind
-from .children import Children, wanted_of
-from .execute import Executor
-from .judge import Judge, Judged, network_condition
-from .notify import Notifier
-from .ports import Body, Cluster, Now, SandboxSetup, Timing
+from .children import wanted_of
+from .judge import Judged, network_condition
+from .ports import Body
 from .records import SkillRecord
 from .requeue import Requeue
-from .sources import ConfigMapSources, read_source
-from .stages import Stages
+from .sources import read_source
 from .status import apply_body, differs, skill_status
-from .store import Store
+from .tools import Tools
 
 log = structlog.get_logger(__name__)
 
@@ -48,54 +45,28 @@ class SkillReconciler:
 
     Parameters
     ----------
-    store, cluster, stages, judge, children, executor, notifier, sources
-        Its collaborators; each says what it does.
-    setup, timing, now
-        Settings and clock.
+    tools
+        Its collaborators.
     """
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        cluster: Cluster,
-        stages: Stages,
-        judge: Judge,
-        children: Children,
-        executor: Executor,
-        notifier: Notifier,
-        sources: ConfigMapSources,
-        setup: SandboxSetup,
-        timing: Timing,
-        now: Now,
-    ) -> None:
-        self._store = store
-        self._cluster = cluster
-        self._stages = stages
-        self._judge = judge
-        self._children = children
-        self._executor = executor
-        self._notifier = notifier
-        self._sources = sources
-        self._setup = setup
-        self._timing = timing
-        self._now = now
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
         self._progress: dict[str, _Progress] = {}
         self._launch_failures: dict[str, Failure] = {}
 
     async def reconcile(self, namespace: str, name: str, requeue: Requeue) -> None:
         """Bring one Skill nearer to what it should be."""
-        record = self._store.skills.get((namespace, name))
+        record = self._tools.store.skills.get((namespace, name))
         if record is None:
             await self._forget(namespace, name)
             return
-        judged = await self._judge.judge(record, network=self.network(record.key))
+        judged = await self._tools.judge.judge(record, network=self.network(record.key))
         world, pods = self._observe(record, judged)
         plan = decide(world)
-        await self._executor.remove(namespace, plan.remove)
+        await self._tools.executor.remove(namespace, plan.remove)
         if plan.ensure:
-            await self._executor.ensure(record, plan.ensure)
-        if self._judge.pursue(record, judged, waiter=requeue.soon):
+            await self._tools.executor.ensure(record, plan.ensure)
+        if self._tools.judge.pursue(record, judged, waiter=requeue.soon):
             log.debug("a stage was started", skill=str(record.key), job=str(plan.job))
         if plan.fetch:
             self._fetch(record, judged.assessment, requeue)
@@ -116,9 +87,9 @@ class SkillReconciler:
     def network(self, key: SkillKey) -> ConditionDraft:
         """Return the condition NetworkIsolated of a skill."""
         return network_condition(
-            enforced=self._setup.network_enforced,
-            labels=self._children.labels(key),
-            others=self._children.openers(key),
+            enforced=self._tools.setup.network_enforced,
+            labels=self._tools.children.labels(key),
+            others=self._tools.children.openers(key),
         )
 
     def surroundings(
@@ -127,8 +98,8 @@ class SkillReconciler:
         """Return what stands of what a Pod of this skill needs."""
         artefacts: bool | Failure | None = None
         if assessment.lock is not None and assessment.content_digest is not None:
-            artefacts = self._stages.fetched(assessment.lock, assessment.content_digest, input_digest)
-        return self._children.surroundings(record, artefacts=artefacts)
+            artefacts = self._tools.stages.fetched(assessment.lock, assessment.content_digest, input_digest)
+        return self._tools.children.surroundings(record, artefacts=artefacts)
 
     def _observe(self, record: SkillRecord, judged: Judged) -> tuple[SkillWorld, dict[str, Body]]:
         assessment, platform = judged.assessment, judged.evidence.platform
@@ -136,14 +107,14 @@ class SkillReconciler:
         service = spec is not None and spec.mode is Mode.SERVICE
         bodies: dict[str, Body] = {}
         if service and assessment.allowed and platform is not None:
-            bodies = self._children.service_pods(record, assessment, platform)
+            bodies = self._tools.children.service_pods(record, assessment, platform)
         world = SkillWorld(
             assessment=assessment,
             mode=spec.mode if spec else Mode.TASK,
             sandbox=spec.sandbox if spec else None,
             network=self.network(record.key),
             surroundings=self.surroundings(record, assessment),
-            pods=tuple(item.pod for item in self._store.pods_of("Skill", record.key)),
+            pods=tuple(item.pod for item in self._tools.store.pods_of("Skill", record.key)),
             wanted=wanted_of(bodies),
             launch_failure=self._launch_failures.get(record.key.uid),
         )
@@ -153,22 +124,24 @@ class SkillReconciler:
 
     def _fetch(self, record: SkillRecord, assessment: Assessment, requeue: Requeue) -> None:
         lock, content = assessment.lock, assessment.content_digest
-        if lock is None or content is None or not self._stages.fetch_due(lock, content):
+        if lock is None or content is None or not self._tools.stages.fetch_due(lock, content):
             return
-        self._stages.fetch(
+        self._tools.stages.fetch(
             lock, content, None, deliver=lambda: self.deliver(record, content), waiter=requeue.soon
         )
 
     async def deliver(self, record: SkillRecord, content_digest: str) -> None:
         """Have the depot hold a skill's files, as they were judged."""
-        if await self._stages.depot.get_content(content_digest) is None:
-            packed = await read_source(self._cluster, self._sources, record.key, digest=content_digest)
-            await self._stages.depot.put_content(packed)
+        if await self._tools.stages.depot.get_content(content_digest) is None:
+            packed = await read_source(
+                self._tools.cluster, self._tools.sources, record.key, digest=content_digest
+            )
+            await self._tools.stages.depot.put_content(packed)
 
     async def _launch(
         self, record: SkillRecord, judged: Judged, plan: Plan, pods: dict[str, Body], requeue: Requeue
     ) -> None:
-        live = await self._judge.judge_live(record, network=self.network(record.key))
+        live = await self._tools.judge.judge_live(record, network=self.network(record.key))
         if not same_judgement(judged, live):
             log.info("the world moved on before a launch", skill=str(record.key))
             requeue.retry()
@@ -177,10 +150,10 @@ class SkillReconciler:
             requeue.soon()
             return
         for name in plan.launch:
-            failure = await self._executor.launch(pods[name])
+            failure = await self._tools.executor.launch(pods[name])
             if failure is not None:
                 self._launch_failures[record.key.uid] = failure
-                self._children.forget(record.key)
+                self._tools.children.forget(record.key)
                 requeue.retry()
                 return
         self._launch_failures.pop(record.key.uid, None)
@@ -197,7 +170,7 @@ class SkillReconciler:
             observed=record.status,
             generation=record.generation,
             sandbox=self._sandbox_status(record, world, assessment),
-            now=self._now(),
+            now=self._tools.now(),
         )
         if not differs(status, record.status):
             self._progress.pop(record.key.uid, None)
@@ -209,26 +182,28 @@ class SkillReconciler:
         reason_before = _reason(record.status, "Compliant")
         body = apply_body("Skill", record.key, record.resource_version, status)
         try:
-            written = await self._cluster.apply(Kind.SKILL, body, subresource="status")
+            written = await self._tools.cluster.apply(Kind.SKILL, body, subresource="status")
         except NotFound:
             return
         except Conflict:
             # The object changed since it was observed: its event is on the way.
             requeue.retry()
             return
-        current = self._store.skills.get((record.key.namespace, record.key.name))
+        current = self._tools.store.skills.get((record.key.namespace, record.key.name))
         if current is record:
-            self._store.skills.put((record.key.namespace, record.key.name), record.with_status(written))
+            self._tools.store.skills.put((record.key.namespace, record.key.name), record.with_status(written))
         word, reason = verdict_word(assessment), str(assessment.compliant.reason)
         settled = assessment.verdict is not None
         if settled and (word, reason) != (before, reason_before):
             agent = record.spec.agent if record.spec else None
-            await self._notifier.verdict_changed(record.key, assessment, before=before or "none", agent=agent)
+            await self._tools.notifier.verdict_changed(
+                record.key, assessment, before=before or "none", agent=agent
+            )
 
     def _sandbox_status(
         self, record: SkillRecord, world: SkillWorld, assessment: Assessment
     ) -> dict[str, Any]:
-        labels = self._children.labels(record.key)
+        labels = self._tools.children.labels(record.key)
         status: dict[str, Any] = {
             "ready": sum(1 for pod in world.pods if pod.ready and not pod.deleting),
             "selector": ",".join(f"{name}={value}" for name, value in sorted(labels.items())),
@@ -243,11 +218,11 @@ class SkillReconciler:
         """
         if plan.job is None or not record.status:
             return False
-        phase, now = plan.phase.value, self._now()
+        phase, now = plan.phase.value, self._tools.now()
         seen = self._progress.get(record.key.uid)
         if seen is None or seen.phase != phase:
             seen = self._progress[record.key.uid] = _Progress(now, phase)
-        left = self._timing.progress_delay - (now - seen.since)
+        left = self._tools.timing.progress_delay - (now - seen.since)
         if left.total_seconds() <= 0:
             return False
         requeue.after(left.total_seconds())
@@ -257,15 +232,15 @@ class SkillReconciler:
         """Ask to be called again when time alone, or something that is not watched, may change a verdict."""
         verdict = judged.assessment.verdict
         if verdict is not None and verdict.revisit_at is not None:
-            requeue.after((verdict.revisit_at - self._now()).total_seconds() + 1)
+            requeue.after((verdict.revisit_at - self._tools.now()).total_seconds() + 1)
         if judged.assessment.retry and judged.evidence.source_failure is not None:
-            requeue.after(self._timing.source_poll.total_seconds())
+            requeue.after(self._tools.timing.source_poll.total_seconds())
 
     async def _forget(self, namespace: str, name: str) -> None:
         """Drop what is remembered of a Skill that is gone; its children go by ownerReferences."""
         log.debug("skill is gone", skill=f"{namespace}/{name}")
-        await self._executor.tidy(namespace)
-        living = {record.key.uid for record in self._store.skills.values()} if self._progress else set()
+        await self._tools.executor.tidy(namespace)
+        living = {record.key.uid for record in self._tools.store.skills.values()} if self._progress else set()
         for uid in [uid for uid in self._progress if uid not in living]:
             del self._progress[uid]
 

@@ -1,0 +1,49 @@
+"""What the reconcilers work with; ``runtime.context`` puts it together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .children import Children
+from .execute import Executor
+from .judge import Judge
+from .notify import Notifier
+from .ports import Cluster, Now, SandboxSetup, Timing
+from .sources import ConfigMapSources
+from .stages import Stages
+from .store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """Collaborators that Skills and SkillRuns share.
+
+    Attributes
+    ----------
+    store, cluster
+        The observed world, and the live one.
+    stages
+        The slow stages, and the depot behind them.
+    judge
+        Gathers evidence and has it assessed.
+    children, executor
+        What should stand, and who makes it.
+    notifier
+        Events and audit records.
+    sources
+        Pinned ConfigMaps.
+    setup, timing, now
+        Settings and the clock.
+    """
+
+    store: Store
+    cluster: Cluster
+    stages: Stages
+    judge: Judge
+    children: Children
+    executor: Executor
+    notifier: Notifier
+    sources: ConfigMapSources
+    setup: SandboxSetup
+    timing: Timing
+    now: Now
