@@ -57,7 +57,7 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
         typer.Argument(
             metavar="PATH",
             help="A manifest with one Skill (and, if wanted, its Agent and policies), a folder of such"
-            " manifests, or a folder with a SKILL.md."
+            " manifests, or a folder with a SKILL.md.",
         ),
     ],
     policy: Annotated[

@@ -63,11 +63,13 @@ class Expected:
 
 
 def command(
-    manifests: Annotated[Path, typer.Option(help="The folder with baseline/ and samples/.")] = Path(
-        "manifests"
-    ),
+    manifests: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="The folder with baseline/ and samples/.")
+    ] = Path("manifests"),
     keep: Annotated[bool, typer.Option("--keep", help="Leave the cluster up afterwards.")] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds for all samples to settle.")] = 170.0,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long all samples may take to settle.")
+    ] = 170.0,
 ) -> None:
     """Start an embedded cluster, apply the samples, and show what becomes of each.
 

@@ -16,7 +16,10 @@ from ..depot.serving import Listening, serving
 from ..depot.tokens import check_secret
 from ..domain.errors import InvalidInputError, SkillwardenError
 
-app = typer.Typer(help="The depot: artefacts, sources and scan results, by digest.", no_args_is_help=True)
+app = typer.Typer(
+    help="The depot: keeps artefacts, sources and scan results by digest; sandboxes install from it.",
+    no_args_is_help=True,
+)
 
 ENV_KEY = "SKILLWARDEN_DEPOT_KEY"
 ENV_INDEX = "SKILLWARDEN_INDEX_URL"
@@ -26,19 +29,21 @@ EXIT_USAGE = 64
 
 @app.callback()
 def group() -> None:
-    """The depot: artefacts, sources and scan results, by digest."""
+    """The depot: keeps artefacts, sources and scan results by digest; sandboxes install from it."""
 
 
 @app.command()
 def serve(  # noqa: PLR0917 - typer names every option by its parameter
-    state: Annotated[Path, typer.Option(help="Folder of the store; made where it is absent.")],
+    state: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder of the store; made where it is absent.")
+    ],
     listen: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="TCP address to listen on; [::1]:8480 for IPv6.")
     ] = None,
     unix: Annotated[Path | None, typer.Option(metavar="PATH", help="Unix socket to listen on.")] = None,
     key_file: Annotated[
         Path | None,
-        typer.Option(help=f"File with the key that tokens derive from; or set {ENV_KEY}."),
+        typer.Option(metavar="FILE", help=f"File with the key that tokens derive from; or set {ENV_KEY}."),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
@@ -46,7 +51,9 @@ def serve(  # noqa: PLR0917 - typer names every option by its parameter
             metavar="HOST[:PORT]", help="Host that artefacts may come from, besides those the index declares."
         ),
     ] = None,
-    max_file_bytes: Annotated[int, typer.Option(min=1, help="Bound on one artefact.")] = 512 * 2**20,
+    max_file_bytes: Annotated[
+        int, typer.Option(min=1, metavar="BYTES", help="The largest artefact that is taken.")
+    ] = 512 * 2**20,
 ) -> None:
     """Serve the depot until it is told to stop (SIGTERM, SIGINT).
 

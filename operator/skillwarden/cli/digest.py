@@ -13,7 +13,9 @@ from ..domain.skill import SourceFile
 
 
 def command(
-    path: Annotated[Path, typer.Argument(help="A folder, or one file: what the ConfigMap is made from.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A folder, or one file: what the ConfigMap is made from.")
+    ],
 ) -> None:
     """Print the sha256 for spec.source.configMapRef of a ConfigMap made from these files.
 

@@ -33,7 +33,7 @@ def _version(value: bool) -> None:
 @app.callback()
 def group(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Governs, scans and sandboxes the skills of AI agents on Kubernetes."""
@@ -56,7 +56,7 @@ app.add_typer(sandbox.app, name="sandbox", hidden=True)
 def main() -> None:
     """Run, with errors for people instead of tracebacks, and wrong use as exit code 64."""
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="skillwarden")
     except typer.Abort:
         sys.exit(130)
     except SkillwardenError as error:

@@ -14,21 +14,30 @@ from ..domain.errors import SkillwardenError
 from ..runtime import logs
 from ..runtime.context import operator
 from ..runtime.settings import Settings
+from .cluster import settings_error
 
-app = typer.Typer(help="The operator.", no_args_is_help=True)
+app = typer.Typer(
+    help="The operator: watches a cluster, judges its skills and runs what is allowed.", no_args_is_help=True
+)
 
 
 @app.callback()
 def group() -> None:
-    """The operator."""
+    """The operator: watches a cluster, judges its skills and runs what is allowed."""
 
 
 @app.command("run")
 def run(
     kubeconfig: Annotated[
-        Path | None, typer.Option(help="Kubeconfig; without it: in-cluster, else the usual one.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Kubeconfig. Without it: the Pod's account, else the one that kubectl would use.",
+        ),
     ] = None,
-    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
+    context: Annotated[
+        str | None, typer.Option(help="Context of the kubeconfig. Without it: the current one.")
+    ] = None,
 ) -> None:
     """Run the operator until it is told to stop (SIGTERM, SIGINT).
 
@@ -39,9 +48,7 @@ def run(
     try:
         settings = load_settings(kubeconfig=kubeconfig, context=context)
     except ValidationError as error:
-        for item in error.errors():
-            where = "SKILLWARDEN_" + "__".join(str(part) for part in item["loc"]).upper()
-            typer.echo(f"skillwarden operator: {where}: {item['msg']}", err=True)
+        typer.echo(f"skillwarden operator: {settings_error(error)}", err=True)
         raise typer.Exit(64) from error
     logs.configure(fmt=settings.log_format, level=settings.log_level)
     try:

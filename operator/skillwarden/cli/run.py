@@ -49,10 +49,13 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
         ),
     ] = None,
     timeout: Annotated[
-        int | None, typer.Option("--timeout", min=1, help="Seconds; at most the skill's.")
+        int | None,
+        typer.Option(
+            "--timeout", min=1, metavar="SECONDS", help="How long it may take; at most what the Skill says."
+        ),
     ] = None,
     ttl: Annotated[
-        int, typer.Option("--ttl", min=0, help="Seconds after which the finished SkillRun is deleted.")
+        int, typer.Option("--ttl", min=0, metavar="SECONDS", help="How long the finished SkillRun is kept.")
     ] = 3600,
     namespace: NamespaceOption = None,
     kubeconfig: KubeconfigOption = None,

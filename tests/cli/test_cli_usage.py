@@ -1,0 +1,154 @@
+"""What a newcomer meets: help, versions, wrong use, and the small commands."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from cli_support import Desk, cli, spawn
+
+from skillwarden import __version__
+from skillwarden.domain.content import content_digest
+from skillwarden.domain.skill import SourceFile
+
+COMMANDS = (
+    "",
+    "check",
+    "explain",
+    "report",
+    "run",
+    "digest",
+    "crd",
+    "demo",
+    "advisories",
+    "advisories sync",
+    "advisories status",
+    "local",
+    "local up",
+    "local down",
+    "local status",
+    "local serve",
+    "operator",
+    "operator run",
+    "depot",
+    "depot serve",
+    "sandbox prepare",
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_and_every_option(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    ran = cli(*command.split(), "--help")
+    assert ran.code == 0
+    assert f"Usage: skillwarden {command}".strip() in ran.out
+    for line in ran.out.splitlines():
+        words = line.strip("│ ").split()
+        if words and words[0].startswith("--"):
+            # The option, its metavar, and then at least three words on what it is for.
+            assert len(words) >= 5, f"{command}: {line.strip()} says too little"
+
+
+def test_the_hidden_command_of_the_sandbox_is_not_listed() -> None:
+    assert "sandbox" not in {line.strip("│ ").split(" ")[0] for line in cli("--help").out.splitlines()}
+
+
+def test_the_version_is_the_packages() -> None:
+    assert cli("--version").out == f"skillwarden {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("nonsense",), "nonsense"),
+        (("check",), "PATH"),
+        (("check", "x.yaml", "--oops"), "--oops"),
+        (("check", "x.yaml", "--format", "xml"), "xml"),
+        (("check", "x.yaml", "--advisories", "nowhere"), "nowhere"),
+        (("explain", "pod/x"), "write skill/NAME"),
+        (("explain", "skill/"), "has no name"),
+        (("explain", "x", "--format", "yaml"), "yaml"),
+        (("report", "pod/x"), "write skill/NAME"),
+        (("run", "x", "--timeout", "0"), "timeout"),
+        (("run", "x", "--ttl", "soon"), "--ttl"),
+        (("local", "up", "--dir", "/tmp/" + "x" * 120), "too long a path"),
+        (("local", "status", "--format", "xml"), "xml"),
+        (("crd", "--kind", "Pod"), "there is no kind 'Pod'"),
+        (("digest", "/nowhere/at/all"), "/nowhere/at/all"),
+        (("advisories", "sync"), "--from"),
+        (("depot", "serve", "--state", "/tmp/x"), "nothing to listen on"),
+    ],
+)
+def test_wrong_use_ends_with_64_and_says_what_is_wrong(arguments: tuple[str, ...], words: str) -> None:
+    ran = cli(*arguments)
+    assert ran.code == 64, ran.said
+    assert words in ran.err
+    assert ran.out == ""
+    assert "Traceback" not in ran.err
+
+
+def test_wrong_use_ends_with_64_as_a_process_too() -> None:
+    ran = spawn("check", "--oops")
+    assert ran.code == 64
+    assert "--oops" in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_digest_is_what_a_config_map_of_the_folders_files_is_pinned_to(desk: Desk) -> None:
+    desk.text("src/main.py", "print(1)")
+    desk.text("src/sub/ignored.py", "print(2)")
+    wanted = content_digest([SourceFile("main.py", b"print(1)")]).removeprefix("sha256:")
+    for path in (desk.root / "src", desk.root / "src" / "main.py"):
+        assert cli("digest", path).out == f"{wanted}\n"
+
+
+def test_digest_refuses_what_no_skill_can_have(desk: Desk) -> None:
+    ran = cli("digest", desk.text("big", b"x" * (200 * 1024)))
+    assert ran.code == 64
+    assert "at most" in ran.err
+
+
+def test_crd_prints_the_files_of_the_repository(repo_root: Path) -> None:
+    printed = list(yaml.safe_load_all(cli("crd").out))
+    kept = [yaml.safe_load(path.read_text()) for path in (repo_root / "crds").glob("*.yaml")]
+    assert {body["metadata"]["name"]: body for body in printed} == {
+        body["metadata"]["name"]: body for body in kept
+    }
+    assert [
+        body["spec"]["names"]["kind"] for body in yaml.safe_load_all(cli("crd", "--kind", "skl").out)
+    ] == ["Skill"]
+
+
+def test_an_installed_wheel_has_the_baseline(repo_root: Path, tmp_path: Path) -> None:
+    """A wheel has no manifests folder beside it: the baseline must be in it, where `check` looks."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")]
+    done = subprocess.run(build, cwd=repo_root, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        archive.extractall(site)
+    assert "skillwarden/_manifests/baseline/baseline.yaml" in names
+    assert not [name for name in names if "__pycache__" in name or name.startswith("tests/")]
+    script = "from skillwarden.cli.manifests import baseline_policies as b; print(b()[0]['metadata']['name'])"
+    # From elsewhere and with the wheel first: the repository's own folder must not be what is found.
+    found = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(site)!r}); {script}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert found.stdout == "baseline\n", found.stderr
+    shipped = hashlib.sha256((site / "skillwarden/_manifests/baseline/baseline.yaml").read_bytes())
+    kept = hashlib.sha256((repo_root / "manifests/baseline/baseline.yaml").read_bytes())
+    assert shipped.digest() == kept.digest()
