@@ -461,6 +461,24 @@ async def test_stale_advisories_hold(mended: World, user: Client) -> None:
     await user.until_skill("demo", Ready="Ready")
 
 
+async def test_a_policy_that_requires_another_scanner_has_the_lock_scanned_again(
+    mended: World, user: Client
+) -> None:
+    await running(mended, user, "greeter")
+    # Until now nobody asked for names or ages of release; the wheel is years old.
+    await user.apply(
+        make_policy(
+            findings={
+                "typosquat": "Deny",
+                "minReleaseAge": {"duration": "72h", "action": "Deny"},
+            }
+        )
+    )
+    await user.apply(make_skill("other", packages=["greeter"]))
+    await user.until_skill("other", Scanned="Complete", Ready="Ready")
+    await user.until_skill("demo", Scanned="Complete", Ready="Ready")
+
+
 # -- the skill itself ----------------------------------------------------------------------------------
 
 

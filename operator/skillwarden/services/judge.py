@@ -146,7 +146,8 @@ class Judge:
         resolution = await self._stages.resolution(record.declared, platform)
         scan = None
         if isinstance(resolution, Lock) and resolution.packages:
-            scan = await self._stages.scan_result(resolution, self._feed.revision)
+            required = required_scanners(evidence.policies)
+            scan = await self._stages.scan_result(resolution, self._feed.revision, required)
         return replace(evidence, resolution=resolution, scan=scan)
 
     async def _source_failure(self, record: SkillRecord) -> Failure | None:

@@ -127,18 +127,23 @@ class Stages:
             self._locks.put(key, lock)
         return lock
 
-    async def scan_result(self, lock: Lock, revision: str) -> ScanResult | None:
-        """Return the result for a lock at this revision, or ``None``: it must be scanned."""
+    async def scan_result(
+        self, lock: Lock, revision: str, required: frozenset[ScannerName]
+    ) -> ScanResult | None:
+        """Return the result for a lock at this revision, or ``None``: it must be scanned.
+
+        One that a required scanner has no part in is none: other policies asked for it than apply now.
+        """
         key = (lock.digest, revision)
         known = self._scanned.get(key)
-        if known is None and ("scan", *key) not in self._running:
+        if not _covers(known, required) and ("scan", *key) not in self._running:
             try:
                 known = await self.depot.get_scan(lock.digest, revision)
             except SkillwardenError as error:
                 log.warning("scan results cannot be read", error=str(error))
             if known is not None:
                 self._scanned.put(key, known)
-        return known
+        return known if _covers(known, required) else None
 
     def fetched(
         self, lock: Lock, content_digest: str, input_digest: str | None = None
@@ -196,15 +201,15 @@ class Stages:
 
         self._start(("resolve", key), work, resolution_failure, waiter)
 
-    def scan(
-        self, lock: Lock, *, revision: str, required: frozenset[ScannerName] | None, waiter: Waiter
-    ) -> None:
-        """Scan a lock in the background."""
+    def scan(self, lock: Lock, *, revision: str, required: frozenset[ScannerName], waiter: Waiter) -> None:
+        """Scan a lock in the background, also with what others required of it before."""
         key = ("scan", lock.digest, revision)
 
         async def work() -> None:
-            result = await self._scans.scan(lock, advisory_revision=revision, required=required)
-            self._scanned.put((lock.digest, revision), result)
+            before = self._scanned.get(key[1:])
+            scanners = required | {report.scanner for report in before.reports} if before else required
+            result = await self._scans.scan(lock, advisory_revision=revision, required=scanners)
+            self._scanned.put(key[1:], result)
             if _retryable(result):
                 raise UnavailableError("a scanner failed; its report says why.")
             await self.depot.put_scan(result)
@@ -302,6 +307,10 @@ def artefact_hosts(lock: Lock) -> frozenset[str]:
         for package in lock.packages
         if package.artefact.url
     )
+
+
+def _covers(result: ScanResult | None, required: frozenset[ScannerName]) -> bool:
+    return result is not None and required <= {report.scanner for report in result.reports}
 
 
 def _retryable(result: ScanResult) -> bool:
