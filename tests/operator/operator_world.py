@@ -427,5 +427,10 @@ def make_policy(name: str = "rules", *, allow: Iterable[str] = ("*",), **spec: A
     return {"apiVersion": API, "kind": "PackagePolicy", "metadata": {"name": name}, "spec": body}
 
 
-SERVICE = "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\nwhile True: time.sleep(1)\n"
+SERVICE = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+while True:
+    time.sleep(1)
+"""
 AsyncClient = AsyncIterator[Client]

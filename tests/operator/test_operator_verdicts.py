@@ -363,8 +363,11 @@ async def test_a_skill_that_is_deleted_while_it_resolves_leaves_nothing(mended: 
     await user.until_skill("witness", Resolved="Locked", Ready="Ready")
     assert await user.pods() == []
     assert await user.get(Kind.SKILL, "demo") == {}
-    assert [item["metadata"]["name"] for item in await user.items(Kind.SERVICE_ACCOUNT) if
-            item["metadata"]["name"].startswith("demo")] == []  # fmt: skip
+    assert [
+        item["metadata"]["name"]
+        for item in await user.items(Kind.SERVICE_ACCOUNT)
+        if item["metadata"]["name"].startswith("demo")
+    ] == []
 
 
 # -- advisories ----------------------------------------------------------------------------------------

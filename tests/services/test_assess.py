@@ -62,7 +62,13 @@ def failure(reason: str = "Because", *, retryable: bool = False) -> Failure:
 
 
 def refusal(text: str) -> Refusal:
-    return Refusal(code=RefusalCode.URL, field="packages.python[0]", text="x", message=f"packages.python[0] {text}", fix="Mend it.")
+    return Refusal(
+        code=RefusalCode.URL,
+        field="packages.python[0]",
+        text="x",
+        message=f"packages.python[0] {text}",
+        fix="Mend it.",
+    )
 
 
 @pytest.mark.parametrize(
@@ -192,7 +198,12 @@ def refusal(text: str) -> Refusal:
             "Valid Locked Complete ApprovalRequired",
             "judged",
         ),
-        ("its agent is gone", {"agent": AgentView("gone")}, "AgentNotFound Locked Complete Allowed", "allowed"),
+        (
+            "its agent is gone",
+            {"agent": AgentView("gone")},
+            "AgentNotFound Locked Complete Allowed",
+            "allowed",
+        ),
         (
             "its agent is not guarded",
             {"agent": replace(AGENT, guarded=False)},
@@ -200,7 +211,7 @@ def refusal(text: str) -> Refusal:
             "allowed",
         ),
     ],
-)  # fmt: skip
+)
 def test_it_stands_here_when(sentence: str, changes: dict[str, Any], reasons: str, outcome: str) -> None:
     # The findings that the policy simply allows need no scanner; these do.
     policies = changes.get("policies", (make_policy(),))
@@ -256,9 +267,14 @@ def test_refusals_are_shown_three_at_a_time() -> None:
         ("the agent is there", AGENT, Maturity.SUPERVISED, "Valid"),
         ("the agent is not there", AgentView("gone"), Maturity.STUDENT, "AgentNotFound"),
         ("nothing guards it", replace(AGENT, guarded=False), Maturity.STUDENT, "AgentUnguarded"),
-        ("nobody knows whether it is guarded", replace(AGENT, guarded=None), Maturity.STUDENT, "AgentUnguarded"),
+        (
+            "nobody knows whether it is guarded",
+            replace(AGENT, guarded=None),
+            Maturity.STUDENT,
+            "AgentUnguarded",
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_agent_counts_only_when_it_exists_and_is_guarded(
     sentence: str, agent: AgentView, maturity: Maturity, reason: str
 ) -> None:

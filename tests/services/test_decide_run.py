@@ -36,20 +36,68 @@ UNRESOLVABLE = draft("Resolved", "Unresolvable", Status.FALSE, "no such version"
             "Starting",
             "too many",
         ),
-        ("there is no skill", {"assessment": None, "accepted": draft("Accepted", "SkillNotFound", Status.FALSE, "no Skill x")}, "Pending", "Waiting", "no Skill x"),
+        (
+            "there is no skill",
+            {"assessment": None, "accepted": draft("Accepted", "SkillNotFound", Status.FALSE, "no Skill x")},
+            "Pending",
+            "Waiting",
+            "no Skill x",
+        ),
         ("the skill is a Service", {"skill_mode": Mode.SERVICE}, "Failed", "NotAllowed", "mode Task"),
         ("the skill is suspended", {"suspended": True}, "Pending", "Waiting", "suspended"),
         ("the skill is denied", {"assessment": make_assessment(denied())}, "Failed", "NotAllowed", "Denied"),
-        ("the skill awaits approval", {"assessment": make_assessment(AWAITING)}, "Pending", "Waiting", "judged so"),
-        ("there is no verdict", {"assessment": make_assessment(NO_VERDICT)}, "Pending", "Waiting", "judged so"),
-        ("the skill is invalid", {"assessment": make_assessment(None, accepted=INVALID)}, "Failed", "NotAllowed", "a URL"),
-        ("the skill's source does not answer", {"assessment": make_assessment(None, accepted=INVALID, retry=True)}, "Pending", "Waiting", "judged so"),
-        ("the skill cannot be resolved", {"assessment": make_assessment(None, resolved=UNRESOLVABLE)}, "Failed", "NotAllowed", "no such version"),
-        ("the depot does not answer", {"surroundings": replace(READY, artefacts=Failure("Starting", "depot is away", retryable=True))}, "Pending", "Waiting", "depot is away"),
-        ("an artefact is another", {"surroundings": replace(READY, artefacts=Failure("InstallFailed", "wrong hash"))}, "Failed", "InstallFailed", "wrong hash"),
+        (
+            "the skill awaits approval",
+            {"assessment": make_assessment(AWAITING)},
+            "Pending",
+            "Waiting",
+            "judged so",
+        ),
+        (
+            "there is no verdict",
+            {"assessment": make_assessment(NO_VERDICT)},
+            "Pending",
+            "Waiting",
+            "judged so",
+        ),
+        (
+            "the skill is invalid",
+            {"assessment": make_assessment(None, accepted=INVALID)},
+            "Failed",
+            "NotAllowed",
+            "a URL",
+        ),
+        (
+            "the skill's source does not answer",
+            {"assessment": make_assessment(None, accepted=INVALID, retry=True)},
+            "Pending",
+            "Waiting",
+            "judged so",
+        ),
+        (
+            "the skill cannot be resolved",
+            {"assessment": make_assessment(None, resolved=UNRESOLVABLE)},
+            "Failed",
+            "NotAllowed",
+            "no such version",
+        ),
+        (
+            "the depot does not answer",
+            {"surroundings": replace(READY, artefacts=Failure("Starting", "depot is away", retryable=True))},
+            "Pending",
+            "Waiting",
+            "depot is away",
+        ),
+        (
+            "an artefact is another",
+            {"surroundings": replace(READY, artefacts=Failure("InstallFailed", "wrong hash"))},
+            "Failed",
+            "InstallFailed",
+            "wrong hash",
+        ),
         ("it ran, and its Pod is gone", {"phase": RunPhase.RUNNING}, "Failed", "PodLost", "demo-1"),
     ],
-)  # fmt: skip
+)
 def test_without_a_pod_when(
     sentence: str, changes: dict[str, Any], phase: str, reason: str, words: str
 ) -> None:
@@ -81,14 +129,35 @@ def test_a_run_that_waits_says_what_would_bring_it_further() -> None:
         ("its skill is gone", {}, {"assessment": None}, "Failed", "NotAllowed", True),
         ("its skill is denied", {}, {"assessment": make_assessment(denied())}, "Failed", "NotAllowed", True),
         ("its verdict is void", {}, {"assessment": make_assessment(None)}, "Failed", "NotAllowed", True),
-        ("its verdict is held", {}, {"assessment": make_assessment(NO_VERDICT, hold=True)}, "Running", "Running", False),
+        (
+            "its verdict is held",
+            {},
+            {"assessment": make_assessment(NO_VERDICT, hold=True)},
+            "Running",
+            "Running",
+            False,
+        ),
         ("its content is another", {"content_digest": "sha256:x"}, {}, "Failed", "Superseded", True),
         ("its lock is another", {"lock_digest": "sha256:x"}, {}, "Failed", "Superseded", True),
-        ("its content is another and going", {"content_digest": "x", "deleting": True}, {}, "Failed", "Superseded", False),
-        ("the lock is made anew", {}, {"assessment": make_assessment(None, lock=None, hold=True)}, "Running", "Running", False),
+        (
+            "its content is another and going",
+            {"content_digest": "x", "deleting": True},
+            {},
+            "Failed",
+            "Superseded",
+            False,
+        ),
+        (
+            "the lock is made anew",
+            {},
+            {"assessment": make_assessment(None, lock=None, hold=True)},
+            "Running",
+            "Running",
+            False,
+        ),
         ("its skill is suspended", {}, {"suspended": True}, "Running", "Running", False),
     ],
-)  # fmt: skip
+)
 def test_with_a_pod_when(
     sentence: str, pod: dict[str, Any], changes: dict[str, Any], phase: str, reason: str, removed: bool
 ) -> None:

@@ -45,7 +45,9 @@ CHANGES: dict[str, Callable[[Body], object]] = {
     "a label of ours less": lambda b: b["metadata"]["labels"].pop("skillwarden.io/skill"),
     "who manages it": lambda b: b["metadata"]["labels"].pop("app.kubernetes.io/managed-by"),
     "every label": lambda b: b["metadata"].pop("labels"),
-    "an annotation": lambda b: b["metadata"]["annotations"].update({"skillwarden.io/lock-digest": "sha256:2"}),
+    "an annotation": lambda b: b["metadata"]["annotations"].update(
+        {"skillwarden.io/lock-digest": "sha256:2"}
+    ),
     "an annotation less": lambda b: b["metadata"]["annotations"].pop("skillwarden.io/lock-digest"),
     "the seal": lambda b: b["metadata"]["annotations"].update({SEAL: "0" * 64}),
     "the seal to nonsense": lambda b: b["metadata"]["annotations"].update({SEAL: "\u00e9"}),

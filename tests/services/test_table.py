@@ -20,7 +20,9 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_against_a_dict_groups_hold_exactly_what_belongs_to_them(steps: list[tuple[str, object, int]]) -> None:
+def test_against_a_dict_groups_hold_exactly_what_belongs_to_them(
+    steps: list[tuple[str, object, int]],
+) -> None:
     table: Table[int] = Table(lambda name, value: (name[0], value))
     model: dict[Name, int] = {}
     for step, what, value in steps:

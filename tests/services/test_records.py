@@ -1,0 +1,109 @@
+"""Projections of users' objects: nothing that a user wrote raises, and what cannot be read fails closed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skillwarden.domain.policy import Maturity
+from skillwarden.services.records import agent_record, policy_record, run_record, skill_record
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = (
+    "source",
+    "packages",
+    "entrypoint",
+    "sandbox",
+    "agentRef",
+    "mode",
+    "runtime",
+    "rules",
+    "bans",
+    "maturity",
+    "findings",
+    "scanning",
+    "skillRef",
+    "namespaceSelector",
+    "enforcement",
+)
+SPECS = st.one_of(JSON, st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=4))
+
+
+def make_body(kind: str, spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "skillwarden.io/v1alpha1",
+        "kind": kind,
+        "metadata": {
+            "name": "demo",
+            "namespace": "team",
+            "uid": "u",
+            "generation": 1,
+            "resourceVersion": "9",
+        },
+        "spec": spec,
+    }
+
+
+def make_spec(**changes: Any) -> dict[str, Any]:
+    return {
+        "source": {"files": [{"path": "main.py", "content": "print(1)"}]},
+        "entrypoint": {"command": ["python", "main.py"]},
+        **changes,
+    }
+
+
+@given(SPECS)
+def test_whatever_a_user_wrote_is_projected_and_never_read_as_allowing(spec: Any) -> None:
+    skill = skill_record(make_body("Skill", spec), name_findings=lambda _: ())
+    assert (skill.spec is None) == (skill.content_digest is None and skill.spec_failure is not None)
+    run = run_record(make_body("SkillRun", spec))
+    assert (run.spec is None) == (run.spec_failure is not None)
+    for kind in ("PackagePolicy", "ClusterPackagePolicy"):
+        policy = policy_record(kind, make_body(kind, spec))
+        assert (policy.policy is None) == bool(policy.error)
+    agent = agent_record(make_body("Agent", spec))
+    assert agent.maturity is Maturity.STUDENT or not agent.error
+
+
+def test_a_record_keeps_no_bytes_of_files_or_input() -> None:
+    record = skill_record(make_body("Skill", make_spec()), name_findings=lambda _: ())
+    assert "print(1)" not in repr(record)
+    assert (record.content_digest or "").startswith("sha256:")
+    run = run_record(make_body("SkillRun", {"skillRef": {"name": "demo"}, "input": "secret-bytes"}))
+    assert "secret-bytes" not in repr(run)
+    assert (run.input_digest or "").startswith("sha256:")
+
+
+def test_a_run_without_input_and_one_with_empty_input_differ() -> None:
+    spec = {"skillRef": {"name": "demo"}}
+    assert run_record(make_body("SkillRun", spec)).input_digest is None
+    assert run_record(make_body("SkillRun", {**spec, "input": ""})).input_digest is not None
+
+
+@pytest.mark.parametrize("name", ["PYTHONPATH", "HOME", "TMPDIR", "SKILLWARDEN_TOKEN", "LD_PRELOAD"])
+def test_a_skill_that_sets_a_reserved_variable_is_invalid(name: str) -> None:
+    spec = make_spec(sandbox={"env": [{"name": name, "value": "x"}]})
+    record = skill_record(make_body("Skill", spec), name_findings=lambda _: ())
+    assert record.spec_failure is not None
+    assert name in record.spec_failure.text
+
+
+def test_names_are_looked_at_only_where_intake_took_them_all() -> None:
+    asked: list[Any] = []
+
+    def note(declared: Any) -> tuple[()]:
+        asked.append(declared)
+        return ()
+
+    bad = make_spec(packages={"python": ["numpy", "-e ."]})
+    assert len(skill_record(make_body("Skill", bad), name_findings=note).refusals) == 1
+    assert asked == []
+    skill_record(make_body("Skill", make_spec(packages={"python": ["numpy"]})), name_findings=note)
+    assert len(asked) == 1
