@@ -99,6 +99,7 @@ async def judge_offline(
     if assessment.job is Job.SCAN and isinstance(evidence.resolution, Lock):
         lock = evidence.resolution
         say(f"Scanning {len(lock.packages)} package(s) …")
+        required = required_scanners(case.policies)
         stages.scan(lock, revision=case.revision, required=required, waiter=lambda: None)
         await stages.drain()
         evidence = replace(evidence, scan=await stages.scan_result(lock, case.revision, required))
