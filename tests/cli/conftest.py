@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "operator"))
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(Path(__file__).parent.parent / "operator"))
+sys.path.insert(0, str(Path(__file__).parent))
 
 from cli_support import Desk, ServedIndex
 
