@@ -303,6 +303,24 @@ async def test_a_tampered_artefact_in_the_depot_never_runs(world: World, user: C
     assert "tampered" not in status.get("logTail", "")
     if status["phase"] == "Failed":
         assert condition(status, "Complete")["reason"] == "InstallFailed"
+        # The depot is asked again for the next run.
+        await user.apply(make_run("demo-3"))
+        status = await user.until_run("demo-3", "Succeeded")
+        assert "as scanned" in status["logTail"]
+
+
+async def test_a_service_comes_back_though_the_depot_lost_what_it_held(world: World, user: Client) -> None:
+    world.index.wheel("kept")
+    code = f"import kept\n{SERVICE}"
+    await user.apply(make_skill(code=code, mode="Service", packages=["kept"], replicas=1))
+    await user.until_skill("demo", Ready="Ready")
+    [pod] = await user.until_pods(1, ready=True)
+    for path in (world.root / "depot").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    await user.delete(Kind.POD, pod["metadata"]["name"])
+    await user.until_skill("demo", SandboxReady="InstallFailed")
+    await user.until_skill("demo", Ready="Ready")
 
 
 # -- restarts ------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from operator_world import SERVICE, Client, World, condition, make_skill
+from operator_world import SERVICE, Client, World, condition, make_run, make_skill
 
 from skillwarden.domain.naming import LABEL_COMPONENT, LABEL_MANAGED_BY, LABEL_SKILL, LABEL_SKILL_UID
 from skillwarden.kube.kinds import Kind
@@ -149,6 +149,17 @@ async def test_deleting_a_skill_removes_everything(world: World, user: Client) -
         return [name for name in found if name != "default"]
 
     await user.until(left, lambda names: names == [], "nothing is left")
+
+
+async def test_the_last_run_of_a_deleted_skill_takes_the_default_deny_along(
+    world: World, user: Client
+) -> None:
+    await user.apply(make_skill("job", code=SERVICE), make_run("job-1", skill="job"))
+    await user.until_run("job-1", "Running")
+    await user.delete(Kind.SKILL, "job")
+    await user.until_run("job-1", "Failed")
+    await user.delete(Kind.SKILL_RUN, "job-1")
+    await user.until(lambda: user.items(Kind.NETWORK_POLICY), lambda items: items == [], "no policy is left")
 
 
 async def test_the_default_deny_stays_while_another_skill_does(world: World, user: Client) -> None:

@@ -58,6 +58,12 @@ class RunReconciler:
         """Bring one SkillRun nearer to its end."""
         run = self._tools.store.runs.get((namespace, name))
         if run is None:
+            # Its Pod may have been the last that the namespace's deny-all stood for.
+            await self._tools.executor.tidy(namespace)
+            if self._launch_failures:
+                living = {record.key.uid for record in self._tools.store.runs.values()}
+                for uid in [uid for uid in self._launch_failures if uid not in living]:
+                    del self._launch_failures[uid]
             return
         skill = self._tools.store.skills.get((namespace, run.spec.skill)) if run.spec else None
         ended = RunPhase(run.status.get("phase") or "Pending").ended
@@ -213,6 +219,10 @@ class RunReconciler:
         if self._tools.store.runs.get(name) is run:
             self._tools.store.runs.put(name, run.with_status(written))
         if plan.phase.ended:
+            if plan.collect is not None and plan.collect.init_failure:
+                # The depot may have lost something: the next run must not believe that it has it.
+                pod = plan.collect
+                self._tools.stages.forget_fetched(pod.lock_digest, pod.content_digest, run.input_digest)
             requeue.soon()
             kind = "Normal" if plan.phase is RunPhase.SUCCEEDED else "Warning"
             complete = plan.complete

@@ -53,6 +53,8 @@ class SkillReconciler:
         self._tools = tools
         self._progress: dict[str, _Progress] = {}
         self._launch_failures: dict[str, Failure] = {}
+        # uid of a skill -> its Pods that could not be prepared.
+        self._unprepared: dict[str, set[str]] = {}
 
     async def reconcile(self, namespace: str, name: str, requeue: Requeue) -> None:
         """Bring one Skill nearer to what it should be."""
@@ -70,6 +72,7 @@ class SkillReconciler:
             log.debug("a stage was started", skill=str(record.key), job=str(plan.job))
         if plan.fetch:
             self._fetch(record, judged.assessment, requeue)
+        self._doubt_depot(world, record, requeue)
         failed = world.launch_failure is not None
         if plan.launch:
             await self._launch(record, judged, plan, pods, requeue)
@@ -129,6 +132,19 @@ class SkillReconciler:
         self._tools.stages.fetch(
             lock, content, None, deliver=lambda: self.deliver(record, content), waiter=requeue.soon
         )
+
+    def _doubt_depot(self, world: SkillWorld, record: SkillRecord, requeue: Requeue) -> None:
+        """Ask the depot again, once for each Pod that could not be prepared: it may have lost something."""
+        uid, assessment = record.key.uid, world.assessment
+        failed = {pod.uid for pod in world.pods if pod.init_failure}
+        new = failed - self._unprepared.get(uid, set())
+        if failed:
+            self._unprepared[uid] = failed
+        else:
+            self._unprepared.pop(uid, None)
+        if new and assessment.lock is not None and assessment.content_digest is not None:
+            self._tools.stages.forget_fetched(assessment.lock.digest, assessment.content_digest)
+            requeue.soon()
 
     async def deliver(self, record: SkillRecord, content_digest: str) -> None:
         """Have the depot hold a skill's files, as they were judged."""
@@ -240,9 +256,13 @@ class SkillReconciler:
         """Drop what is remembered of a Skill that is gone; its children go by ownerReferences."""
         log.debug("skill is gone", skill=f"{namespace}/{name}")
         await self._tools.executor.tidy(namespace)
-        living = {record.key.uid for record in self._tools.store.skills.values()} if self._progress else set()
-        for uid in [uid for uid in self._progress if uid not in living]:
-            del self._progress[uid]
+        remembered: tuple[dict[str, Any], ...] = (self._progress, self._launch_failures, self._unprepared)
+        if not any(remembered):
+            return
+        living = {record.key.uid for record in self._tools.store.skills.values()}
+        for memory in remembered:
+            for uid in [uid for uid in memory if uid not in living]:
+                del memory[uid]
 
 
 def same_judgement(observed: Judged, live: Judged) -> bool:
