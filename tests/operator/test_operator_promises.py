@@ -100,7 +100,7 @@ async def test_a_second_reconcile_and_a_restart_write_nothing_and_leave_the_pods
     await settled(world)
     pods = {pod["metadata"]["uid"] for pod in await user.pods()}
 
-    mark = world.mark
+    mark, asked = world.mark, len(world.index.asked)
     await reconcile_all(world)
     assert world.writes(mark) == []
 
@@ -110,6 +110,8 @@ async def test_a_second_reconcile_and_a_restart_write_nothing_and_leave_the_pods
     await reconcile_all(world)
     assert world.writes(mark) == []
     assert {pod["metadata"]["uid"] for pod in await user.pods()} == pods
+    # Locks are the depot's to remember.
+    assert world.index.asked[asked:] == []
 
 
 @pytest.mark.parametrize(
@@ -458,13 +460,14 @@ async def test_a_status_write_is_retried_that_was_answered_with(
     assert [item["reason"] for item in await user.events("demo")] == ["Allowed"]
 
 
-async def test_a_ban_that_no_watch_has_delivered_yet_prevents_the_launch(
-    world: World, user: Client, intercept: Callable[[Answer], None]
+@pytest.mark.parametrize("what", ["run", "replica"])
+async def test_a_ban_that_no_watch_has_delivered_yet_prevents_the_launch_of_another(
+    what: str, world: World, user: Client, intercept: Callable[[Answer], None]
 ) -> None:
-    await user.apply(make_skill(packages=["greeter"]))
+    await user.apply(make_service("greeter") if what == "replica" else make_skill(packages=["greeter"]))
     await user.until_skill("demo", Ready="Ready")
     await settled(world)
-    release, held = asyncio.Event(), []
+    release, held = threading.Event(), []
 
     async def answer(request: web.Request) -> web.StreamResponse | None:
         if is_kopf(request) and request.path.endswith("/packagepolicies"):
@@ -483,7 +486,10 @@ async def test_a_ban_that_no_watch_has_delivered_yet_prevents_the_launch(
     bans = [{"ecosystem": "PyPI", "names": ["greeter"]}]
     await user.apply(make_policy("urgent", bans=bans))
     mark = world.mark
-    await user.apply(make_run())
+    if what == "replica":
+        await user.patch(Kind.SKILL, "demo", {"spec": {"sandbox": {"replicas": 2}}})
+    else:
+        await user.apply(make_run())
     path = Kind.PACKAGE_POLICY.path(namespace=user.namespace)
 
     async def reads() -> int:
@@ -494,6 +500,8 @@ async def test_a_ban_that_no_watch_has_delivered_yet_prevents_the_launch(
     await user.until(reads, lambda count: count >= 2, "policies are read live")
     assert not [item for item in in_namespace(world, user, mark) if item.path.endswith("/pods")]
     release.set()
-    run = await user.until_run("demo-1", "Failed")
-    assert condition(run, "Complete")["reason"] == "NotAllowed"
-    assert await user.pods() == []
+    await user.until_skill("demo", Compliant="Banned")
+    if what == "run":
+        run = await user.until_run("demo-1", "Failed")
+        assert condition(run, "Complete")["reason"] == "NotAllowed"
+    await user.until_pods(0)

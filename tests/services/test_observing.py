@@ -152,6 +152,21 @@ async def test_a_status_that_was_written_during_a_list_is_kept(
     assert version(store) == "7"
 
 
+async def test_two_lists_at_a_time_do_not_disturb_each_other(
+    core: Operator, lists: Lists, store: Store
+) -> None:
+    original = lists.list
+
+    async def slowly(kind: Kind, **options: str) -> SimpleNamespace:
+        await asyncio.sleep(0)
+        return await original(kind, **options)
+
+    lists.list = slowly  # type: ignore[method-assign]
+    lists.objects[Kind.SKILL] = [make_skill(5)]
+    await asyncio.gather(core.relist(), core.relist(changed_only=True), core.relist())
+    assert version(store) == "5"
+
+
 async def test_what_a_list_does_not_show_is_gone_and_its_key_is_queued(
     core: Operator, lists: Lists, store: Store
 ) -> None:

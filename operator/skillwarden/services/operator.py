@@ -97,6 +97,7 @@ class Operator:
         self._relist_wanted = asyncio.Event()
         # What watches brought of a kind while it is being listed: newer than the list.
         self._overtaken: dict[Kind, set[Name]] = {}
+        self._listing = asyncio.Lock()
 
     # -- life ------------------------------------------------------------------------------------------
 
@@ -137,13 +138,14 @@ class Operator:
         changed_only
             Queue only what the lists show to be another than was known; otherwise every key.
         """
-        for kind, selector in WATCHED.items():
-            overtaken = self._overtaken[kind] = set()
-            try:
-                listing = await self._parts.cluster.list(kind, label_selector=selector)
-            finally:
-                del self._overtaken[kind]
-            self._replace(kind, listing.items, overtaken=overtaken, changed_only=changed_only)
+        async with self._listing:
+            for kind, selector in WATCHED.items():
+                overtaken = self._overtaken[kind] = set()
+                try:
+                    listing = await self._parts.cluster.list(kind, label_selector=selector)
+                finally:
+                    del self._overtaken[kind]
+                self._replace(kind, listing.items, overtaken=overtaken, changed_only=changed_only)
 
     def _replace(
         self, kind: Kind, items: Iterable[Body], *, overtaken: set[Name], changed_only: bool
