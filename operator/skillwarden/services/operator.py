@@ -42,6 +42,8 @@ WATCHED: dict[Kind, str] = {
     Kind.SKILL_RUN: "",
     Kind.POD: SANDBOX_SELECTOR,
 }
+#: For how many retry delays the first lists of watches are waited for before we list all the same.
+FIRST_LIST_ROUNDS = 10
 SKILL, RUN, AGENT, POLICY, CLUSTER_POLICY, STRAY = (
     "Skill",
     "SkillRun",
@@ -329,8 +331,7 @@ class Operator:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(full_due):
                     await self._relist_wanted.wait()
-                    # A watch brings its first list object by object: one list of ours for all of them.
-                    await asyncio.sleep(timing.retry.total_seconds())
+                    await self._first_lists_over()
             self._relist_wanted.clear()
             full = loop.time() >= full_due
             try:
@@ -343,6 +344,14 @@ class Operator:
             if full:
                 # Spread, so that many operators do not list at one moment.
                 full_due = loop.time() + pause * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
+
+    async def _first_lists_over(self) -> None:
+        """Wait until no watch brings its first list any more, object by object; but not for ever."""
+        for _ in range(FIRST_LIST_ROUNDS):
+            self._relist_wanted.clear()
+            await asyncio.sleep(self._parts.timing.retry.total_seconds())
+            if not self._relist_wanted.is_set():
+                return
 
     async def _follow_advisories(self) -> None:
         """Judge anew when the advisories changed, or were found to be current."""
