@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 
 from .approvals import FOREVER, ApprovalBook
 from .closure import Closure, Node, closure_of
@@ -220,10 +221,13 @@ class _Bench:
     def pending(self, waiting: set[int]) -> tuple[PendingApproval, ...]:
         """Return what waits for approval, by declared package; what two of them pull in stands under both."""
         found = []
+        # Sorted once: what hundreds of declared packages share would be sorted hundreds of times.
+        ids = {place: self.closure.nodes[place].package.id for place in waiting}
+        ordered = sorted(ids.items(), key=itemgetter(1))
         for name, positions in self.closure.by_root.items():
-            packages = sorted(self.closure.nodes[place].package.id for place in positions & waiting)
+            packages = tuple(id_ for place, id_ in ordered if place in positions)
             if packages:
-                found.append(PendingApproval(name, tuple(packages), self.request.maturity))
+                found.append(PendingApproval(name, packages, self.request.maturity))
         return tuple(found)
 
 

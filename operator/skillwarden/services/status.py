@@ -6,11 +6,12 @@ decides the same is not (DESIGN 3).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from ..api.v1alpha1 import GROUP, VERSION
+from ..api.v1alpha1.skill_status import MAX_LOCK_PACKAGES, MAX_PENDING_APPROVALS
 from ..domain.assess import Assessment, verdict_word
 from ..domain.conditions import ConditionDraft, merge, shorten, timestamp
 from ..domain.decide import Plan
@@ -21,6 +22,10 @@ from ..domain.skill import SkillKey
 from ..domain.verdict import Reason, Verdict
 
 TOP = 10
+#: Characters of the lock's list and of all lists of what waits. An object may have 1.5 MiB in the store, its
+#: spec takes its part, and the whole of either is in ``skillwarden report``.
+LOCK_CHARACTERS = 512 * 1024
+PENDING_CHARACTERS = 128 * 1024
 _SEVERITY_ORDER = {severity: rank for rank, severity in enumerate(Severity)}
 #: Paths of a status that alone are no reason to write it.
 QUIET = (("scan",),)
@@ -55,7 +60,9 @@ def skill_status(
         status["lock"] = {
             "digest": lock.digest,
             "platform": str(lock.platform),
-            "python": [f"{package.id.name}=={package.id.version}" for package in lock.packages],
+            "python": fitting(
+                (f"{package.id.name}=={package.id.version}" for package in lock.packages), LOCK_CHARACTERS
+            ),
         }
     if scan is not None or (lock is not None and not lock.packages):
         status["findings"] = counts(findings).to_json()
@@ -72,18 +79,31 @@ def skill_status(
 
 def verdict_status(verdict: Verdict) -> dict[str, Any]:
     """Return the part of a status that a verdict makes."""
+    pending = verdict.pending[:MAX_PENDING_APPROVALS]
+    share = PENDING_CHARACTERS // max(1, len(pending))
     return {
         "pendingApprovals": [
             {
                 "declared": item.declared,
-                "packages": [str(package) for package in item.packages],
+                "packages": fitting((str(package) for package in item.packages), share),
                 "minMaturity": item.min_maturity.value,
             }
-            for item in verdict.pending
+            for item in pending
         ],
         "decidedBy": [{"policy": str(policy), "rule": rule} for policy, rule in verdict.decided_by[:50]],
         "reasons": [shorten(f"{reason.message} {reason.fix}".strip()) for reason in verdict.reasons[:TOP]],
     }
+
+
+def fitting(items: Iterable[str], characters: int) -> list[str]:
+    """Return as many of the first items as fit, and at least one if there is one."""
+    taken: list[str] = []
+    for item in items:
+        characters -= len(item) + len('"",')
+        if taken and (characters < 0 or len(taken) == MAX_LOCK_PACKAGES):
+            break
+        taken.append(item)
+    return taken
 
 
 def counted(findings: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -102,7 +122,7 @@ def top_findings(findings: Sequence[Finding], assessment: Assessment) -> list[di
             "kind": finding.kind.value,
             "severity": finding.severity.value,
             "package": str(finding.package),
-            "path": " > ".join(paths.get(finding.package, (finding.package.name,))),
+            "path": shorten(" > ".join(paths.get(finding.package, (finding.package.name,)))),
             "fix": fixes.get((finding.package, finding.id)) or _fixed_in(finding),
         }
         for finding in ranked[:TOP]
