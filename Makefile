@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 KEEP ?=
 
-.PHONY: help setup demo test lint typecheck crds lock clean
+.PHONY: help setup demo test bench lint typecheck crds lock clean
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ demo: $(READY) ## Run the samples on an embedded cluster (KEEP=1 leaves it up)
 
 test: $(READY) ## Run the tests
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench: $(READY) ## Measure what the design promises in numbers (ARGS="verdict lookup" runs these)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(READY) ## Check style and the direction of imports
 	@$(BIN)/ruff check .
