@@ -113,7 +113,7 @@ def test_a_signal_during_the_start_ends_every_child(place: Path) -> None:
 
 def test_a_cluster_whose_operator_cannot_start_says_so_and_leaves_nothing(place: Path) -> None:
     ran = spawn("local", "up", "--dir", place, SKILLWARDEN_WORKERS="many")
-    assert ran.code == 1
+    assert ran.code == 1, ran.err
     assert "SKILLWARDEN_WORKERS" in ran.err
     assert str(place / "local.log") in ran.err
     assert local("status", place).code == 1
@@ -121,8 +121,11 @@ def test_a_cluster_whose_operator_cannot_start_says_so_and_leaves_nothing(place:
 
 def test_a_demo_that_is_ended_leaves_no_cluster_behind(place: Path, repo_root: Path) -> None:
     demo = start("demo", "--manifests", repo_root / "manifests", TMPDIR=str(place))
-    found = until(lambda: list(place.glob("skillwarden-demo-*/ready")), "its cluster is up")
-    pid = int((found[0].parent / "pid").read_text())
+    marks = "skillwarden-demo-*/ready"
+    until(lambda: list(place.glob(marks)) or demo.poll() is not None, "its cluster is up")
+    assert demo.poll() is None, demo.communicate()
+    (ready,) = place.glob(marks)
+    pid = int((ready.parent / "pid").read_text())
     processes = {pid, *below(pid)}
     demo.send_signal(signal.SIGTERM)
     demo.communicate(timeout=DEADLINE)
