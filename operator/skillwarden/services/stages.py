@@ -163,9 +163,10 @@ class Stages:
         return failed.failure if failed is not None else None
 
     def _due(self, key: Hashable) -> bool:
+        """Whether to ask for a stage that failed; also while somebody's try runs, to wait for its end."""
         failed = self._failed.get(key)
         waits = failed is None or failed.retry_at is None or self._now() < failed.retry_at
-        return not waits and key not in self._running
+        return not waits or key in self._running
 
     def resolve_due(self, declared: tuple[DeclaredPackage, ...], platform: Platform) -> bool:
         """Whether a resolution that did not get an answer should be tried again."""
@@ -176,9 +177,9 @@ class Stages:
         return self._due(("scan", lock.digest, revision))
 
     def fetch_due(self, lock: Lock, content_digest: str, input_digest: str | None = None) -> bool:
-        """Whether a fetch should be started: the first, or another try."""
+        """Whether to ask for a fetch: the first, another try, or one that runs for another skill's sake."""
         key = ("fetch", lock.digest, content_digest, input_digest)
-        return self._due(key) or (self._failed.get(key) is None and key not in self._running)
+        return self._due(key) or self._failed.get(key) is None
 
     # -- what is done ----------------------------------------------------------------------------------
 
