@@ -23,6 +23,8 @@ from ..kube.kinds import Kind
 
 log = structlog.get_logger(__name__)
 
+#: What kopf calls itself; of no consequence, for it has no peers here.
+IDENTITY: Any = "skillwarden"
 #: kopf ends by itself within this many seconds of being cancelled, or is left behind with its loop.
 CANCEL_SECONDS = 3.0
 #: The pause before kopf is started again; doubled up to the second.
@@ -157,6 +159,8 @@ class Watcher:
             settings=build_settings(self._plan.selectors),
             standalone=True,
             clusterwide=True,
+            # Else kopf asks for the user's name, and a container's uid need not have one.
+            identity=IDENTITY,
         )
         self._tasks = list(tasks)
         try:

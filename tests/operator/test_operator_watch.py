@@ -1,0 +1,24 @@
+"""The watch, where the operator runs as it does in its image."""
+
+from __future__ import annotations
+
+import getpass
+
+import pytest
+from operator_world import Client, World, make_skill
+
+
+async def test_a_uid_that_has_no_name_watches(
+    world: World, user: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 65532")
+
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    await user.apply(make_skill())
+    await user.until_skill("demo", Ready="Ready")
+    world.run(world.stop_operator())
+    world.run(world.start_operator())
+    # Made after the operator listed the world: only a watch tells of it.
+    await user.apply(make_skill("later"))
+    await user.until_skill("later", Ready="Ready")
