@@ -196,7 +196,7 @@ class Timing:
     resync: timedelta = timedelta(minutes=10)
     retry: timedelta = timedelta(seconds=2)
     retry_limit: timedelta = timedelta(minutes=5)
-    progress_delay: timedelta = timedelta(seconds=1)
+    progress_delay: timedelta = timedelta(seconds=3)
     guard_ttl: timedelta = timedelta(minutes=5)
     guard_retry: timedelta = timedelta(seconds=30)
     advisory_poll: timedelta = timedelta(seconds=5)
