@@ -156,7 +156,7 @@ class Children:
         return Surroundings(
             default_deny=self._stands(self.build(Ensure.DEFAULT_DENY, record), owner_uid=""),
             network_policy=self._stands(self.build(Ensure.NETWORK_POLICY, record), owner_uid=record.key.uid),
-            service_account=record.key.uid in self._accounts,
+            service_account=self.has_account(record.key),
             artefacts=artefacts,
         )
 
@@ -173,6 +173,10 @@ class Children:
     def made_account(self, key: SkillKey) -> None:
         """Remember that a skill's ServiceAccount stands."""
         self._accounts.add(key.uid)
+
+    def has_account(self, key: SkillKey) -> bool:
+        """Whether a skill's ServiceAccount is known to stand."""
+        return key.uid in self._accounts
 
     def forget(self, key: SkillKey) -> None:
         """Forget a skill that is gone, or whose ServiceAccount turned out to be."""

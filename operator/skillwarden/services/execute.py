@@ -8,9 +8,11 @@ import structlog
 
 from ..builders.drift import same_spec
 from ..builders.network_policy import DEFAULT_DENY_NAME
+from ..builders.service_account import service_account_name
 from ..domain.assess import Failure
 from ..domain.conditions import SandboxReason
 from ..domain.decide import Ensure, RemovePod
+from ..domain.skill import SkillKey
 from ..kube.errors import (
     AlreadyExists,
     ApiError,
@@ -22,7 +24,7 @@ from ..kube.errors import (
 )
 from ..kube.kinds import Kind
 from .children import CHILD_KINDS, Children
-from .observe import network_policy_record, owner_of, pod_record
+from .observe import SANDBOX_SELECTOR, network_policy_record, owner_of, pod_record
 from .ports import Body, Cluster, SandboxSetup
 from .records import SkillRecord
 from .store import Store
@@ -76,6 +78,16 @@ class Executor:
             else:
                 observed = network_policy_record(made)
                 self._store.network_policies.put((observed.namespace, observed.name), observed)
+
+    async def learn_accounts(self) -> None:
+        """Remember the ServiceAccounts that stand as they should; the others are looked at one by one."""
+        listing = await self._cluster.list(Kind.SERVICE_ACCOUNT, label_selector=SANDBOX_SELECTOR)
+        for body in listing.items:
+            owner = owner_of(body)
+            key = SkillKey(owner.namespace, owner.name, owner.uid)
+            ours = owner.kind == "Skill" and body["metadata"]["name"] == service_account_name(key)
+            if ours and body.get("automountServiceAccountToken") is False:
+                self._children.made_account(key)
 
     async def _make(self, kind: Kind, wanted: Body) -> Body:
         meta = wanted["metadata"]

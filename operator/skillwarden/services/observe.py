@@ -54,8 +54,8 @@ class NetworkPolicyRecord:
         Which.
     ours
         Whether it says that we manage it.
-    owner_uid
-        Uid of its controller, or ``""``.
+    owner_uid, owner_name
+        Of its controller, or ``""``.
     spec
         As the API server shows it.
     """
@@ -65,12 +65,13 @@ class NetworkPolicyRecord:
     uid: str
     ours: bool
     owner_uid: str
+    owner_name: str
     spec: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def facts(self) -> tuple[str, bool, str, Mapping[str, Any]]:
+    def facts(self) -> tuple[str, bool, str, str, Mapping[str, Any]]:
         """All that decisions use of it."""
-        return (self.uid, self.ours, self.owner_uid, self.spec)
+        return (self.uid, self.ours, self.owner_uid, self.owner_name, self.spec)
 
     def opens(self, labels: Mapping[str, str]) -> bool:
         """Whether it lets a Pod with these labels reach, or be reached by, anything at all."""
@@ -148,13 +149,14 @@ def _init_failure(inits: list[Mapping[str, Any]]) -> str | None:
 
 def network_policy_record(body: Body) -> NetworkPolicyRecord:
     """Project a NetworkPolicy."""
-    meta = body["metadata"]
+    meta, owner = body["metadata"], owner_of(body)
     return NetworkPolicyRecord(
         namespace=meta.get("namespace", ""),
         name=meta["name"],
         uid=meta.get("uid", ""),
         ours=(meta.get("labels") or {}).get(LABEL_MANAGED_BY) == MANAGER,
-        owner_uid=owner_of(body).uid,
+        owner_uid=owner.uid,
+        owner_name=owner.name,
         spec=body.get("spec") or {},
     )
 

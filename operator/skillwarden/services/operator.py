@@ -106,6 +106,7 @@ class Operator:
     async def start(self) -> None:
         """List the world once in full, then start the workers; nothing is judged before."""
         await self.relist()
+        await self._parts.skills.prime()
         self._parts.store.primed = True
         self._revision = self._parts.feed.revision
         self._tasks = [asyncio.create_task(self._work(), name=f"worker-{n}") for n in range(self._workers)]
@@ -255,12 +256,23 @@ class Operator:
                 if before != after:
                     self._skills(self._parts.store.skills.grouped(name[1]))
             case Kind.NETWORK_POLICY:
-                self._skills(self._parts.store.skills.grouped(namespace))
+                self._network_policy(namespace, before, after)
             case Kind.POD:
                 for record in (before, after):
                     self._owner(record)
                 if after is not None:
                     self.queue.add((STRAY, *name))
+
+    def _network_policy(self, namespace: str, before: Any, after: Any) -> None:
+        """Queue a skill for what is its own; any other may open or close every sandbox of the namespace."""
+        if before is not None and after is not None and unchanged(before, after):
+            return
+        known = [record for record in (before, after) if record is not None]
+        if known and all(record.ours and record.owner_name for record in known):
+            for record in known:
+                self._skill((namespace, record.owner_name))
+        else:
+            self._skills(self._parts.store.skills.grouped(namespace))
 
     def _skill(self, name: Name) -> None:
         self.queue.add((SKILL, *name))

@@ -56,6 +56,10 @@ class SkillReconciler:
         # uid of a skill -> its Pods that could not be prepared.
         self._unprepared: dict[str, set[str]] = {}
 
+    async def prime(self) -> None:
+        """Learn what stands that no watch tells of, in one list instead of a request for each Skill."""
+        await self._tools.executor.learn_accounts()
+
     async def reconcile(self, namespace: str, name: str, requeue: Requeue) -> None:
         """Bring one Skill nearer to what it should be."""
         record = self._tools.store.skills.get((namespace, name))
