@@ -295,7 +295,12 @@ def _is_list(page: Body) -> bool:
 
 
 def _typed(kind: Kind, item: Body) -> Body:
-    """Give a list's item the apiVersion and kind that the API server leaves out there."""
+    """Give a list's item the apiVersion and kind that the API server leaves out there.
+
+    Who owns which field is dropped: nobody here reads it, and it is often the larger part of a whole list.
+    """
+    if isinstance(meta := item.get("metadata"), dict):
+        meta.pop("managedFields", None)
     return {"apiVersion": kind.api_version, "kind": kind.kind, **item}
 
 
