@@ -52,6 +52,7 @@ async def measure(known: int) -> list[Measurement]:
                 await _verdict(user, make_skill(f"known-{number}", packages=PACKAGES[:4]))
                 for number in range(known + 5)
             ][5:]
+            echo = [await _echo(user, number) for number in range(30)]
             counts = await _writes(operator, writes, user)
         async with running_operator(world) as operator:
             await operator.settle(reconciled=known)
@@ -62,7 +63,8 @@ async def measure(known: int) -> list[Measurement]:
             percentile(warm, 0.5),
             "ms",
             50,
-            note=f"{len(warm)} Skills, {3 * 4} packages",
+            peer="apply to watch, no operator",
+            peer_value=percentile(echo, 0.5),
         ),
         Measurement("  p99", percentile(warm, 0.99), "ms", 150),
         *cold,
@@ -112,6 +114,27 @@ async def _verdict(user: Client, skill: dict[str, Any]) -> float:
     seen = asyncio.create_task(_judged(user, name, listing.resource_version))
     started = time.perf_counter()
     await user.apply(skill)
+    async with asyncio.timeout(60):
+        return 1e3 * (await seen - started)
+
+
+async def _echo(user: Client, number: int) -> float:
+    """Apply what the operator has no part in; return after how many milliseconds a watch shows it."""
+    name = f"echo-{number}"
+    listing = await user.gateway.list(Kind.CONFIG_MAP, namespace=user.namespace)
+    version = listing.resource_version
+
+    async def first() -> float:
+        watch = user.gateway.watch(
+            Kind.CONFIG_MAP, namespace=user.namespace, name=name, resource_version=version
+        )
+        async for _ in watch:
+            return time.perf_counter()
+        raise RuntimeError("the watch ended")
+
+    seen = asyncio.create_task(first())
+    started = time.perf_counter()
+    await user.apply({"kind": "ConfigMap", "metadata": {"name": name}, "data": {"k": "v"}})
     async with asyncio.timeout(60):
         return 1e3 * (await seen - started)
 
