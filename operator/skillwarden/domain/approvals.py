@@ -57,11 +57,14 @@ class ApprovalBook:
     @cached_property
     def lifted(self) -> Mapping[int, datetime]:
         """For each covered node, by position, until when what a rule asks for is given, or ``FOREVER``."""
-        return {
-            node.position: max(approval.expires_at or FOREVER for approval in approvals)
-            for hash_, approvals in self._by_artefact.items()
-            for node in self._closure.by_artefact[hash_]
-        }
+        found: dict[int, datetime] = {}
+        for hash_, approvals in self._by_artefact.items():
+            until = approvals[0].expires_at or FOREVER
+            for approval in approvals[1:]:
+                until = max(until, approval.expires_at or FOREVER)
+            for node in self._closure.by_artefact[hash_]:
+                found[node.position] = until
+        return found
 
     def covers(self, node: Node, finding: Finding | None) -> datetime | None:
         """Return until when a ground about a package is lifted, ``FOREVER``, or ``None`` if it is not.
