@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 IDENTITY: Any = "skillwarden"
 #: kopf ends by itself within this many seconds of being cancelled, or is left behind with its loop.
 CANCEL_SECONDS = 3.0
+CANCEL_ROUNDS = 3
 #: The pause before kopf is started again; doubled up to the second.
 RESTART_SECONDS, RESTART_LIMIT_SECONDS = 0.5, 30.0
 
@@ -116,6 +117,12 @@ class Watcher:
         self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[Any]] = []
+        self._watching = threading.Event()
+
+    @property
+    def watching(self) -> bool:
+        """Whether kopf has started and has not ended since."""
+        return self._watching.is_set()
 
     def start(self) -> None:
         """Start watching."""
@@ -124,11 +131,15 @@ class Watcher:
     async def stop(self) -> None:
         """Stop watching; returns once the thread has ended or its time is over."""
         self._stop.set()
+        self.restart()
+        await asyncio.to_thread(self._thread.join, CANCEL_SECONDS * 2)
+
+    def restart(self) -> None:
+        """Have kopf end and start anew: it never watches a kind again that it once found missing."""
         loop = self._loop
         if loop is not None:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._cancel)
-        await asyncio.to_thread(self._thread.join, CANCEL_SECONDS * 2)
 
     def _cancel(self) -> None:
         for task in self._tasks:
@@ -161,6 +172,7 @@ class Watcher:
             clusterwide=True,
             # Else kopf asks for the user's name, and a container's uid need not have one.
             identity=IDENTITY,
+            ready_flag=self._watching,
         )
         self._tasks = list(tasks)
         try:
@@ -173,14 +185,18 @@ class Watcher:
             await asyncio.wait(self._tasks, timeout=CANCEL_SECONDS)
 
     def _close(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._watching.clear()
         self._tasks = []
         self._loop = None
         with contextlib.suppress(Exception):
-            leftover = asyncio.all_tasks(loop)
-            for task in leftover:
-                task.cancel()
-            if leftover:
-                loop.run_until_complete(asyncio.wait(leftover, timeout=CANCEL_SECONDS))
+            # What is cancelled may wait for others once more while it ends, or start them.
+            for _ in range(CANCEL_ROUNDS):
+                leftover = asyncio.all_tasks(loop)
+                if not leftover:
+                    break
+                for task in leftover:
+                    task.cancel()
+                loop.run_until_complete(asyncio.wait(leftover, timeout=CANCEL_SECONDS / CANCEL_ROUNDS))
             loop.run_until_complete(loop.shutdown_asyncgens())
         with contextlib.suppress(Exception):
             loop.close()
