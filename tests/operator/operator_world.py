@@ -45,6 +45,7 @@ FAST = Timing(
     # Two busy cores are slow, and an in-progress status that is written all the same is one write more.
     progress_delay=timedelta(seconds=60),
     advisory_poll=timedelta(seconds=0.2),
+    kinds_poll=timedelta(seconds=0.2),
     source_poll=timedelta(seconds=0.2),
 )
 #: Long enough for two busy cores; no test asserts how long anything takes.

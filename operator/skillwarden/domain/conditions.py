@@ -154,7 +154,7 @@ def ready(drafts: Sequence[ConditionDraft]) -> ConditionDraft:
             continue
         return ConditionDraft(ConditionType.READY, Status.FALSE, draft.reason, draft.message)
     return ConditionDraft(
-        ConditionType.READY, Status.TRUE, "Ready", "The skill may run, and its sandbox stands."
+        ConditionType.READY, Status.TRUE, "Ready", "The skill may run, and nothing stands in the way."
     )
 
 

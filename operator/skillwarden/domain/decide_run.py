@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from .assess import Assessment, Failure, Job
 from .conditions import ConditionDraft, RunCompleteReason, Status
 from .decide import Ensure, RemovePod, missing
+from .grounds import one_line
 from .skill import Mode
 from .verdict import ComplianceReason
 from .world import ObservedPod, PodPhase, RunPhase, RunWorld
@@ -194,8 +195,12 @@ def outcome(pod: ObservedPod) -> tuple[RunPhase, ConditionDraft]:
             COMPLETE, Status.TRUE, RunCompleteReason.SUCCEEDED, "The skill ended with exit code 0."
         )
         return RunPhase.SUCCEEDED, done
+    if pod.reason in {"StartError", "ContainerCannotRun"}:
+        why = one_line(pod.message, 300).rstrip(". ")
+        text = f"Its command could not be started: {why}. See spec.entrypoint.command."
+        return RunPhase.FAILED, _failed(RunCompleteReason.FAILED, text)
     code = "no exit code" if pod.exit_code is None else f"exit code {pod.exit_code}"
-    why = f": {pod.reason}" if pod.reason and pod.reason != "Error" else ""
+    why = f": {pod.reason}" if pod.reason not in {"", "Error", "OOMKilled"} else ""
     return RunPhase.FAILED, _failed(RunCompleteReason.FAILED, f"The skill ended with {code}{why}.")
 
 

@@ -37,6 +37,11 @@ class ApiError(SkillwardenError):
         self.reason = reason
         self.details = details or {}
 
+    @property
+    def said(self) -> str:
+        """What the API server said, without what was tried: for a status, where the request is no news."""
+        return re.sub(r"^.*?HTTP \d{3}: ", "", self.message, count=1, flags=re.DOTALL).rstrip(". ") + "."
+
 
 class NotFound(ApiError):  # noqa: N818 - the API's own reasons, which everybody knows
     """404: no such object, or no such namespace."""

@@ -142,6 +142,15 @@ class Gateway:
             if not token:
                 return Listing(items, str(meta.get("resourceVersion", "")))
 
+    async def served(self, group: str, version: str) -> frozenset[str]:
+        """Return the plural names of the kinds that the server serves of a group; empty where it has none."""
+        path = f"/apis/{group}/{version}"
+        try:
+            answer = await self._transport.object(Call("discover", "APIResourceList", path))
+        except NotFound:
+            return frozenset()
+        return frozenset(str(item.get("name")) for item in answer.get("resources") or ())
+
     async def get(self, kind: Kind, *, name: str, namespace: str | None = None) -> Body | None:
         """Return one object, or ``None``; ``KindMissing`` where the server does not serve the kind."""
         try:

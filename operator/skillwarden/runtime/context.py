@@ -19,6 +19,7 @@ from ..depot.client import DepotClient
 from ..depot.tokens import issue, operator_token
 from ..handlers.watch import Watcher, WatchPlan
 from ..kube.gateway import Gateway
+from ..kube.kinds import Kind
 from ..resolve.python import PythonResolver
 from ..resolve.settings import ResolverSettings
 from ..scan.factory import default_scanners
@@ -40,6 +41,7 @@ from ..services.store import Store
 from ..services.strays import StrayCatcher
 from ..services.tools import Tools
 from .advisories import AdvisoryKeeper
+from .kinds import KindFollower
 from .metrics import Metrics
 from .probes import Probes
 from .settings import Settings
@@ -164,8 +166,15 @@ async def operator(settings: Settings, *, timing: Timing | None = None) -> Async
         )
         watcher.start()
         stack.push_async_callback(watcher.stop)
+        kinds = KindFollower(
+            partial(cluster.served, Kind.SKILL.group, Kind.SKILL.version),
+            returned=watcher.restart,
+            look_seconds=timing.kinds_poll.total_seconds(),
+        )
+        kinds.start()
+        stack.push_async_callback(kinds.stop)
         if settings.metrics_address:
-            probes = Probes(registry=metrics.registry, ready=lambda: core.primed)
+            probes = Probes(registry=metrics.registry, ready=lambda: core.primed and watcher.watching)
             await probes.start(settings.metrics_address)
             stack.push_async_callback(probes.stop)
         log.info("the operator runs", version=__version__, advisories=feed.revision or "none")

@@ -118,8 +118,13 @@ class Executor:
         return await self._cluster.apply(kind, wanted)
 
     async def tidy(self, namespace: str) -> None:
-        """Remove the namespace's deny-all once there is no skill and no Pod in it that it could be for."""
+        """Remove what deleted skills left: orphans, and the deny-all once there is nothing to deny."""
         store = self._store
+        for record in store.network_policies.grouped(namespace):
+            if record.ours and not record.owner_uid and record.name != DEFAULT_DENY_NAME:
+                # Left by --cascade=orphan; the skill's ServiceAccount has the same name.
+                for kind in (Kind.NETWORK_POLICY, Kind.SERVICE_ACCOUNT):
+                    await self._cluster.delete(kind, name=record.name, namespace=namespace)
         found = store.network_policies.get((namespace, DEFAULT_DENY_NAME))
         living = any(record.namespace == namespace for record in store.pods.values())
         if found is not None and found.ours and not living and not store.skills.grouped(namespace):
@@ -164,21 +169,21 @@ def refusal(error: ApiError) -> Failure:
         case QuotaExceeded():
             return Failure(
                 SandboxReason.QUOTA_EXCEEDED,
-                error.message,
+                error.said,
                 "Raise the ResourceQuota, or ask for less.",
                 retryable=True,
             )
         case RuntimeClassMissing():
             return Failure(
                 SandboxReason.RUNTIME_CLASS_MISSING,
-                error.message,
+                error.said,
                 "Have the RuntimeClass installed, or ask for another.",
                 retryable=True,
             )
         case _:
             return Failure(
                 SandboxReason.POD_REFUSED,
-                f"The API server refuses the Pod: {error.message}",
+                f"The API server refuses the Pod: {error.said}",
                 "Look at the namespace's admission policies.",
                 retryable=True,
             )

@@ -23,6 +23,9 @@ from .seal import is_sealed
 #: Selects every Pod that is or claims to be a sandbox, at the server.
 SANDBOX_SELECTOR = f"{LABEL_COMPONENT}={COMPONENT_SANDBOX}"
 SIMULATED = "skillwarden.io/Simulated"
+#: Reasons of a container that ended before its command began, as container runtimes word them.
+_NOT_STARTED = frozenset({"StartError", "ContainerCannotRun"})
+_TELLING = _NOT_STARTED | {"OOMKilled"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +115,13 @@ def pod_record(body: Body, *, seal_key: bytes) -> PodRecord:
         phase=_phase(status.get("phase")),
         ready=(conditions.get("Ready") or {}).get("status") == "True",
         deleting=bool(meta.get("deletionTimestamp")),
-        reason=ended.get("reason", "") if ended.get("reason") == "OOMKilled" else status.get("reason", ""),
-        message=status.get("message", ""),
+        reason=ended["reason"] if ended.get("reason") in _TELLING else status.get("reason", ""),
+        message=(ended.get("message", "") if ended.get("reason") in _NOT_STARTED else "")
+        or status.get("message", ""),
         waiting=(state.get("waiting") or {}).get("reason", "") or _init_waiting(inits),
         init_failure=_init_failure(inits),
         exit_code=ended.get("exitCode", last.get("exitCode") if state.get("waiting") else None),
-        output=ended.get("message", ""),
+        output="" if ended.get("reason") in _NOT_STARTED else ended.get("message", ""),
         unschedulable=scheduled.get("message", "") if scheduled.get("reason") == "Unschedulable" else "",
         started_at=ended.get("startedAt") or (state.get("running") or {}).get("startedAt"),
         finished_at=ended.get("finishedAt"),

@@ -189,6 +189,8 @@ class Timing:
         How long a positive and a negative answer of the guard's probe are believed.
     advisory_poll
         How often the advisories are looked at for a new revision.
+    kinds_poll
+        How often the API server is asked which of our kinds it serves.
     source_poll
         How often a pinned ConfigMap that cannot be used is looked at again: ConfigMaps are not watched.
     """
@@ -200,6 +202,7 @@ class Timing:
     guard_ttl: timedelta = timedelta(minutes=5)
     guard_retry: timedelta = timedelta(seconds=30)
     advisory_poll: timedelta = timedelta(seconds=5)
+    kinds_poll: timedelta = timedelta(seconds=10)
     source_poll: timedelta = timedelta(seconds=30)
 
 

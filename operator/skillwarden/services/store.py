@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..domain.grounds import one_line
 from ..domain.policy import Policy
 from ..domain.skill import SkillKey
 from .observe import NetworkPolicyRecord, PodRecord, matches_selector
@@ -89,7 +90,7 @@ def readable(records: Iterable[PolicyRecord]) -> tuple[tuple[Policy, ...], tuple
     policies, failures = [], []
     for record in records:
         if record.policy is None:
-            failures.append(f"{record.ref}: {record.error}")
+            failures.append(one_line(f"{record.ref}: {record.error}", 4096))
         else:
             policies.append(record.policy)
     return tuple(policies), tuple(failures)
