@@ -149,8 +149,6 @@ class Operator:
                 finally:
                     del self._overtaken[kind]
                 self._replace(kind, listing.items, overtaken=overtaken, changed_only=changed_only)
-            # Thousands of whole bodies would stay until the next kind has been listed.
-            del listing
 
     def _replace(
         self, kind: Kind, items: Iterable[Body], *, overtaken: set[Name], changed_only: bool
