@@ -191,3 +191,13 @@ def test_a_network_policy_is_ours_by_its_label_and_whose_by_its_controller() -> 
     meta = {"name": "p", "labels": {LABEL_MANAGED_BY: MANAGER}, "ownerReferences": [OURS]}
     record = network_policy_record({"metadata": meta})
     assert (record.ours, record.owner_uid) == (True, "u")
+
+
+def test_what_a_runtime_says_of_a_command_that_does_not_start_is_no_output() -> None:
+    terminated = {"exitCode": 128, "reason": "StartError", "message": "exec: black: not found"}
+    status = {
+        "phase": "Failed",
+        "containerStatuses": [{"name": "skill", "state": {"terminated": terminated}}],
+    }
+    pod = pod_record(make_pod(status), seal_key=KEY).pod
+    assert (pod.reason, pod.message, pod.output) == ("StartError", "exec: black: not found", "")
