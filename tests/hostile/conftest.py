@@ -14,7 +14,7 @@ for area in ("operator", "cli", "domain", "services"):
     sys.path.insert(0, str(TESTS / area))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cli_support import Desk, ServedIndex
+from cli_support import Desk, ServedIndex  # noqa: E402 - the path comes first
 
 
 @pytest.fixture(scope="session")

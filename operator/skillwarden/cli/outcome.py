@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ..domain.assess import Assessment
 from ..domain.conditions import Status
 from ..domain.explain import Explanation, SeverityCounts, explain
+from ..domain.grounds import one_line
 from ..domain.merge import merge_findings
 from ..domain.verdict import ComplianceReason
 from ..services.offline import obstacle
@@ -41,7 +42,8 @@ def outcome_of(record: SkillRecord, assessment: Assessment) -> Outcome:
     A skill that is itself at fault (an entry that intake refuses, requirements that exclude one another) is
     not allowed, exit code 1: trying again changes nothing. Exit code 2 is for what may yet be judged.
     """
-    subject = f"{record.key.namespace}/{record.key.name}" if record.key.namespace else record.key.name
+    named = f"{record.key.namespace}/{record.key.name}" if record.key.namespace else record.key.name
+    subject = one_line(named)
     if assessment.verdict is None:
         problems = _problems(record, assessment)
         explanation = _without_verdict(subject, assessment, problems)

@@ -76,11 +76,12 @@ class Notifier:
     async def event(self, object_kind: str, key: SkillKey, *, kind: str, reason: str, note: str) -> None:
         """Create an Event; a failure to do so is logged and stops nothing."""
         now: datetime = self._now()
+        tail = short_digest(key.uid, reason, now.isoformat(), length=16)
         body: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {
-                "name": f"{key.name[:200]}.{short_digest(key.uid, reason, now.isoformat(), length=16)}",
+                "name": f"{key.name[:200].rstrip('-.')}.{tail}",
                 "namespace": key.namespace,
             },
             "involvedObject": {

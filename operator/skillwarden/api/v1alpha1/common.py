@@ -14,6 +14,7 @@ API_VERSION = f"{GROUP}/{VERSION}"
 #: No control characters, hence no newlines: what is printed on one line stays on one line.
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 SHA256_DIGEST = r"^sha256:[a-f0-9]{64}$"
 
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN)]
@@ -58,8 +59,9 @@ class ObjectMeta(ApiModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    name: str = Field(min_length=1)
-    namespace: str | None = None
+    # The API server sees to it; a manifest given to the CLI has met none.
+    name: str = Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN)
+    namespace: str | None = Field(default=None, max_length=63, pattern=DNS_LABEL)
     uid: str = ""
     generation: int = 1
 

@@ -67,7 +67,13 @@ def parse(kind: str, body: Mapping[str, Any]) -> AnyResource:
     if not isinstance(body, Mapping):
         raise InvalidInputError(f"a {kind} is an object with metadata and spec, not {_type_name(body)}.")
     known = {name: value for name, value in body.items() if name != "status"}
-    nulls = list(_nulls(known.get("spec"), "spec"))
+    try:
+        nulls = list(_nulls(known.get("spec"), "spec"))
+        text = json.dumps(known)
+    except RecursionError as error:
+        raise InvalidInputError(f"{_title(kind, body)} cannot be accepted: it is nested too deep.") from error
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"{_title(kind, body)} cannot be written as JSON: {error}.") from error
     if nulls:
         raise InvalidInputError(
             f"{_title(kind, body)} cannot be accepted: {', '.join(nulls[:_MAX_MESSAGES])} is null.",
@@ -75,11 +81,9 @@ def parse(kind: str, body: Mapping[str, Any]) -> AnyResource:
         )
     try:
         # Through JSON: strict validation takes enum values and lists as JSON has them, nothing looser.
-        return model.model_validate_json(json.dumps(known))
+        return model.model_validate_json(text)
     except ValidationError as error:
         raise InvalidInputError(_explain(kind, body, error), fix=_fix(kind, error)) from error
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"{_title(kind, body)} cannot be written as JSON: {error}.") from error
 
 
 def _nulls(value: Any, path: str) -> Iterator[str]:
@@ -98,7 +102,8 @@ def _nulls(value: Any, path: str) -> Iterator[str]:
 def _title(kind: str, body: Mapping[str, Any]) -> str:
     metadata = body.get("metadata")
     metadata = metadata if isinstance(metadata, Mapping) else {}
-    names = [str(metadata[key])[:253] for key in ("namespace", "name") if metadata.get(key)]
+    # Escaped: this is read in logs and on terminals, and may be what is wrong with the object.
+    names = [ascii(str(metadata[key])[:253])[1:-1] for key in ("namespace", "name") if metadata.get(key)]
     return f"{kind} {'/'.join(names)}".strip()
 
 
