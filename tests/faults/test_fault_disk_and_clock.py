@@ -71,12 +71,17 @@ async def test_a_depot_without_disk_holds_the_launch_until_there_is_room(
         await user.apply(make_service("heavy"))
 
         def stuck(status: dict[str, object]) -> bool:
-            return bool(status) and status.get("phase") != "Ready"
+            conditions = status.get("conditions") or []
+            assert isinstance(conditions, list)
+            return any(
+                (item["reason"] in {"Starting", "ResolverUnavailable"}) and "No space" in item["message"]
+                for item in conditions
+            )
 
         async def look() -> dict[str, object]:
             return (await user.get(Kind.SKILL, "demo")).get("status") or {}
 
-        status = await user.until(look, stuck, "it does not get Ready")
+        status = await user.until(look, stuck, "it says that the disk is full")
         assert await user.pods() == []
         assert condition(status, "Ready")["status"] != "True"
         ballast.unlink()
@@ -86,7 +91,7 @@ async def test_a_depot_without_disk_holds_the_launch_until_there_is_room(
 
 
 @pytest.mark.parametrize("hours", [-1, 1], ids=["back", "forward"])
-async def test_what_runs_goes_on_and_what_is_new_is_judged_by_the_clock_jumps_an_hour(
+async def test_what_runs_goes_on_and_what_is_new_is_judged_when_the_clock_jumps_an_hour(
     hours: int, world: World, user: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert world.core is not None
