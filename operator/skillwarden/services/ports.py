@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -12,7 +12,6 @@ from ..builders.pod import Images
 from ..domain.finding import Finding, ScannerName, ScanResult
 from ..domain.lock import Lock, Platform
 from ..domain.package import DeclaredPackage
-from ..domain.policy import Policy
 from ..kube.kinds import Kind
 
 Body = dict[str, Any]
@@ -117,7 +116,6 @@ class Feed(Protocol):
 
 NameFindings = Callable[[Sequence[DeclaredPackage]], tuple[Finding, ...]]
 Now = Callable[[], datetime]
-Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +202,3 @@ class Timing:
     advisory_poll: timedelta = timedelta(seconds=5)
     kinds_poll: timedelta = timedelta(seconds=10)
     source_poll: timedelta = timedelta(seconds=30)
-
-
-PolicyParser = Callable[[str, Body], Policy]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -254,6 +254,3 @@ def agent_record(body: Body) -> AgentRecord:
 def invalid(error: InvalidInputError) -> Failure:
     """Return an error of intake as the failure of a stage."""
     return Failure(AcceptedReason.INVALID_SPEC, error.message, error.fix)
-
-
-SkillProjector = Callable[[Body], SkillRecord]
