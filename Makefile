@@ -5,11 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 KEEP ?=
+# Tests run in this many processes at most; a module's tests stay together, for they share a cluster.
+WORKERS ?= 4
 
-.PHONY: help setup demo test bench lint typecheck crds lock clean
+.PHONY: help setup demo test e2e bench lint typecheck crds chart lock clean
 
 help: ## Show this help
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(READY): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Skillwarden needs Python 3.11 or newer; set PYTHON=")'
@@ -23,8 +25,11 @@ setup: $(READY) ## Make the virtual environment from the hash-locked requirement
 demo: $(READY) ## Run the samples on an embedded cluster (KEEP=1 leaves it up)
 	@$(BIN)/skillwarden demo $(if $(KEEP),--keep)
 
-test: $(READY) ## Run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(READY) ## Run the tests (ARGS="tests/domain -x" runs these)
+	@$(BIN)/python -m pytest -n auto --maxprocesses $(WORKERS) --dist loadfile $(ARGS)
+
+e2e: $(READY) ## End-to-end tests in a kind cluster, or in the disposable one of KUBECONFIG=
+	@$(BIN)/python tests/e2e/run.py $(if $(KUBECONFIG),--kubeconfig $(KUBECONFIG)) $(if $(DISPOSABLE),--disposable $(DISPOSABLE)) $(if $(VALUES),--values $(VALUES)) $(if $(KEEP),--keep) $(if $(ARGS),-- $(ARGS))
 
 bench: $(READY) ## Measure what the design promises in numbers (ARGS="verdict lookup" runs these)
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -39,6 +44,9 @@ typecheck: $(READY) ## Check types, strictly
 
 crds: $(READY) ## Write crds/ from the models
 	@$(BIN)/python -m skillwarden.api.crdgen crds
+
+chart: $(READY) ## Write what the chart copies, its page of values, its goldens and manifests/install
+	@$(BIN)/python charts/generate.py
 
 lock: ## Write the hash-locked requirements anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra local --group dev pyproject.toml -o requirements/dev.txt

@@ -29,6 +29,12 @@ def index_answers() -> bool:
     return probe.returncode == 0
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("e2e")
+    group.addoption("--e2e-kubeconfig", metavar="FILE", help="of the cluster that tests/e2e run against")
+    group.addoption("--e2e-values", metavar="FILE", help="of the release in it")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("index") and not index_answers():
         pytest.skip("no package index answers here")

@@ -41,7 +41,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     "a newline in a requirement": ({"packages": {"python": ["a\nb"]}}, "spec.packages.python[0]"),
     "a requirement twice": ({"packages": {"python": ["a", "a"]}}, "Duplicate value"),
     "an unknown field": ({"image": "x"}, 'unknown field "spec.image"'),
-    "another ecosystem's packages": ({"packages": {"node": {}}}, 'unknown field "spec.packages.node"'),
+    "another ecosystem's packages": ({"packages": {"ruby": {}}}, 'unknown field "spec.packages.ruby"'),
     "a text for a number": ({"sandbox": {"timeoutSeconds": "1"}}, "must be of type integer"),
     "a quantity without sense": ({"sandbox": {"resources": {"cpu": "x"}}}, "spec.sandbox.resources.cpu"),
 }  # fmt: skip

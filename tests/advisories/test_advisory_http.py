@@ -31,16 +31,28 @@ class Server:
     answer: Answer | None = None
     base: str = ""
     asked: list[web.Request] = field(default_factory=list)
+    npm: bytes | None = None
+    npm_etag: str = '"npm"'
+
+    @property
+    def python(self) -> list[web.Request]:
+        """What was asked about PyPI's dump."""
+        return [request for request in self.asked if "/npm/" not in request.path]
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request)
         if self.answer is not None:
             return self.answer(request)
-        if request.path != "/dumps/PyPI/all.zip":
-            return web.Response(status=404)
-        if self.etag and request.headers.get("If-None-Match") == self.etag:
+        match request.path:
+            case "/dumps/PyPI/all.zip":
+                body, etag = self.body, self.etag
+            case "/dumps/npm/all.zip" if self.npm is not None:
+                body, etag = self.npm, self.npm_etag
+            case _:
+                return web.Response(status=404)
+        if etag and request.headers.get("If-None-Match") == etag:
             return web.Response(status=304)
-        return web.Response(body=self.body, headers={"ETag": self.etag} if self.etag else {})
+        return web.Response(body=body, headers={"ETag": etag} if etag else {})
 
 
 @pytest.fixture
@@ -70,7 +82,7 @@ async def test_a_dump_is_fetched_and_an_unchanged_one_only_moves_the_time(
     assert (first.changed, second.changed) == (True, False)
     assert first.revision == second.revision
     assert index.synced_at == second.synced_at > first.synced_at
-    assert server.asked[1].headers["If-None-Match"] == '"one"'
+    assert server.python[1].headers["If-None-Match"] == '"one"'
     assert SyncProgress(SyncStage.DOWNLOAD, len(server.body), len(server.body)) in seen
 
 
@@ -80,7 +92,7 @@ async def test_an_etag_is_not_sent_where_the_index_it_speaks_of_is_gone(
     await sync(server.base, into=tmp_path / "i")
     (tmp_path / "i" / "index.sqlite").unlink()
     await sync(server.base, into=tmp_path / "i")
-    assert "If-None-Match" not in server.asked[1].headers
+    assert "If-None-Match" not in server.python[1].headers
     assert AdvisoryIndex.open(tmp_path / "i").affecting(WIDGET)
 
 
@@ -88,7 +100,7 @@ async def test_an_etag_is_not_sent_to_another_source(server: Server, tmp_path: P
     await sync(server.base, into=tmp_path / "i")
     with pytest.raises(SyncError, match="404"):
         await sync(server.base + "other", into=tmp_path / "i")
-    assert "If-None-Match" not in server.asked[1].headers
+    assert "If-None-Match" not in server.python[1].headers
 
 
 async def test_not_modified_without_having_asked_is_refused(server: Server, tmp_path: Path) -> None:
@@ -97,23 +109,61 @@ async def test_not_modified_without_having_asked_is_refused(server: Server, tmp_
         await sync(server.base, into=tmp_path / "i")
 
 
+@pytest.fixture
+def npm_dump(make_record: Any, make_zip: Any, tmp_path: Path) -> Callable[[str], bytes]:
+    def make(id_: str) -> bytes:
+        record = json.dumps(make_record(id_)).replace("PyPI", "npm").encode()
+        return bytes(make_zip(tmp_path / f"{id_}.zip", {f"{id_}.json": record}).read_bytes())
+
+    return make
+
+
+async def test_what_did_not_change_stays_where_another_ecosystem_did(
+    server: Server, npm_dump: Callable[[str], bytes], tmp_path: Path
+) -> None:
+    await sync(server.base, into=tmp_path / "i")
+    assert Ecosystem.NPM not in AdvisoryIndex.open(tmp_path / "i").counts()
+    for number in (1, 2):
+        server.npm, server.npm_etag = npm_dump(f"GHSA-{number}"), f'"{number}"'
+        assert (await sync(server.base, into=tmp_path / "i")).changed
+        index = AdvisoryIndex.open(tmp_path / "i")
+        assert index.affecting(WIDGET), "PyPI's dump was answered with 304"
+        assert index.counts()[Ecosystem.NPM].records == 1
+    assert not (await sync(server.base, into=tmp_path / "i")).changed
+
+
+@pytest.mark.parametrize("etag", ['"npm"', ""])
+async def test_an_ecosystem_that_vanishes_is_refused_and_the_last_good_index_stands(
+    etag: str, server: Server, npm_dump: Callable[[str], bytes], tmp_path: Path
+) -> None:
+    server.npm, server.npm_etag = npm_dump("GHSA-1"), etag
+    await sync(server.base, into=tmp_path / "i")
+    server.npm = None
+    with pytest.raises(SyncError, match="npm"):
+        await sync(server.base, into=tmp_path / "i")
+    assert AdvisoryIndex.open(tmp_path / "i").counts()[Ecosystem.NPM].records == 1
+
+
 async def test_a_server_without_etags_is_fetched_again(server: Server, tmp_path: Path) -> None:
     server.etag = ""
     await sync(server.base, into=tmp_path / "i")
     report = await sync(server.base, into=tmp_path / "i")
     assert not report.changed
-    assert len(server.asked) == 2
+    assert len(server.python) == 2
 
 
 async def test_a_redirect_on_the_same_host_is_followed(server: Server, tmp_path: Path) -> None:
     def answer(request: web.Request) -> web.StreamResponse:
-        if request.path == "/dumps/PyPI/all.zip":
-            return web.Response(status=302, headers={"Location": "/elsewhere.zip"})
-        return web.Response(body=server.body)
+        match request.path:
+            case "/dumps/PyPI/all.zip":
+                return web.Response(status=302, headers={"Location": "/elsewhere.zip"})
+            case "/elsewhere.zip":
+                return web.Response(body=server.body)
+        return web.Response(status=404)
 
     server.answer = answer
     await sync(server.base, into=tmp_path / "i")
-    assert [request.path for request in server.asked] == ["/dumps/PyPI/all.zip", "/elsewhere.zip"]
+    assert [request.path for request in server.python] == ["/dumps/PyPI/all.zip", "/elsewhere.zip"]
 
 
 @pytest.mark.parametrize(

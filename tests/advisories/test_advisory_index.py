@@ -159,7 +159,8 @@ async def test_the_endpoint_answers_as_osv_does(make_record: Make, make_index: M
     index = make_index(
         make_record(aliases=["CVE-1"]), make_record("PYSEC-2", withdrawn="2024-01-01T00:00:00Z")
     )
-    async with serve(index) as url:
+    async with serve(index) as endpoint:
+        url = endpoint.query_url
         status, body = await ask(url, query("1.0", "Widget"))
         assert (status, [vuln["id"] for vuln in body["vulns"]]) == (200, ["PYSEC-1"])
         assert body["vulns"][0]["aliases"] == ["CVE-1"]
@@ -169,13 +170,13 @@ async def test_the_endpoint_answers_as_osv_does(make_record: Make, make_index: M
 
 
 @pytest.mark.parametrize(
-    "body", [[], {}, {"version": "1"}, query("1", ecosystem="npm"), {"commit": "a"}, None]
+    "body", [[], {}, {"version": "1"}, query("1", ecosystem="RubyGems"), {"commit": "a"}, None]
 )
 async def test_the_endpoint_refuses_what_it_cannot_answer(
     body: Any, make_record: Make, make_index: MakeIndex
 ) -> None:
-    async with serve(make_index(make_record())) as url:
-        status, answer = await ask(url, body)
+    async with serve(make_index(make_record())) as endpoint:
+        status, answer = await ask(endpoint.query_url, body)
     assert status == 400
     assert "vulns" not in answer
 
@@ -184,11 +185,12 @@ async def test_the_endpoint_is_on_loopback_under_a_path_that_cannot_be_guessed(
     make_record: Make, make_index: MakeIndex
 ) -> None:
     index = make_index(make_record())
-    async with serve(index) as url, serve(index) as other:
+    async with serve(index) as endpoint, serve(index) as other:
+        url = endpoint.query_url
         assert url.startswith("http://127.0.0.1:")
         prefix = url.split("/")[3]
         assert len(prefix) >= 32
-        assert prefix not in other
+        assert prefix not in other.query_url
         status, _ = await ask(url.replace(prefix, "v1"), query("1.0"))
         assert status == 404
     with pytest.raises(aiohttp.ClientConnectorError):

@@ -24,6 +24,14 @@ def make_body(kind: str, spec: Body | None = None, **fields: Any) -> Body:
         "PackagePolicy": {},
         "ClusterPackagePolicy": {},
         "Agent": {"maturity": "Intern"},
+        "PackageApproval": {
+            "package": {"ecosystem": "PyPI", "name": "six", "version": "1.17.0"},
+            "artefacts": [
+                {"ecosystem": "PyPI", "name": "six", "version": "1.17.0", "digest": "sha256:" + "a" * 64}
+            ],
+            "policies": [{"kind": "ClusterPackagePolicy", "name": "baseline"}],
+            "minMaturity": "Intern",
+        },
     }
     metadata = {"name": "x", "generation": 3, "uid": "u"}
     if kind != "ClusterPackagePolicy":

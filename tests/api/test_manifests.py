@@ -13,6 +13,7 @@ from jsonschema import Draft7Validator
 from packaging.requirements import InvalidRequirement, Requirement
 
 from skillwarden.api.v1alpha1 import GUARD_PROBE_AGENT, MODELS, Skill, SkillRun, parse
+from skillwarden.api.v1alpha1.package_approval import APPROVAL_PROBE_PACKAGE
 from skillwarden.domain.content import pack
 from skillwarden.domain.finding import FindingKind, Severity
 from skillwarden.domain.policy import Action, EgressRule, Maturity, OnError
@@ -69,7 +70,7 @@ def test_samples_cover_every_verdict_and_both_modes() -> None:
 def test_samples_carry_nothing_of_the_operators_and_ask_for_no_version() -> None:
     for body in SAMPLES:
         assert not {"labels", "annotations"} & set(body["metadata"])
-        assert "runtime" not in body.get("spec", {})
+        assert "version" not in body.get("spec", {}).get("runtime", {})
 
 
 def test_every_sample_lives_in_a_namespace_and_names_an_agent_that_is_there() -> None:
@@ -198,10 +199,15 @@ def test_the_guard_refuses_the_agent_that_the_operator_probes_with() -> None:
     assert f"variables.agent != '{GUARD_PROBE_AGENT}'" in text
 
 
-def test_nobody_gets_use_or_exec_from_a_shipped_role() -> None:
+def test_the_guard_refuses_the_package_that_the_operator_probes_with() -> None:
+    text = (MANIFESTS / "admission" / "package-approvals.yaml").read_text()
+    assert f"object.spec.package.name != '{APPROVAL_PROBE_PACKAGE}'" in text
+
+
+def test_nobody_gets_use_exec_or_approve_from_a_shipped_role() -> None:
     for body in read(MANIFESTS / "rbac"):
         for rule in body.get("rules", []):
-            assert not {"use", "exec", "*", "impersonate", "escalate", "bind"} & set(rule["verbs"])
+            assert not {"use", "exec", "approve", "*", "impersonate", "escalate", "bind"} & set(rule["verbs"])
             assert "*" not in rule["resources"]
         assert "aggregationRule" not in body
         assert "labels" not in body["metadata"]

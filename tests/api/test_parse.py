@@ -40,10 +40,16 @@ REFUSED: dict[str, tuple[str, Body, str]] = {
     "501 requirements": (
         "Skill", {"packages": {"python": [f"a{i}" for i in range(501)]}}, "has more than 500 items"),
     "packages of another ecosystem": (
-        "Skill", {"packages": {"node": {}}}, "spec.packages.node: is not a known field"),
+        "Skill", {"packages": {"ruby": {}}}, "spec.packages.ruby: is not a known field"),
+    "npm packages that name none": (
+        "Skill", {"packages": {"node": {"dependencies": []}}}, "node.dependencies: must not be"),
+    "another package manager": (
+        "Skill", {"packages": {"node": {"manager": "bun", "dependencies": ["a"]}}}, "packages.node.manager"),
+    "a name that climbs": (
+        "PackagePolicy", {"bans": [{"ecosystem": "npm", "names": ["@a/../b"]}]}, "names[0]"),
     "an unknown field": ("Skill", {"secrets": []}, "spec.secrets: is not a known field"),
     "an unknown mode": ("Skill", {"mode": "Cron"}, "spec.mode: must be 'Task' or 'Service', not 'Cron'"),
-    "another language": ("Skill", {"runtime": {"language": "Node"}}, "spec.runtime.language"),
+    "another language": ("Skill", {"runtime": {"language": "Ruby"}}, "spec.runtime.language"),
     "a patch version": ("Skill", {"runtime": {"version": "3.12.1"}}, "spec.runtime.version"),
     "no source": ("Skill", {"source": {}}, "exactly one of files and configMapRef"),
     "two sources": (
@@ -84,7 +90,11 @@ REFUSED: dict[str, tuple[str, Body, str]] = {
     "an image": ("Skill", {"runtime": {"image": "x"}}, "spec.runtime.image: is not a known field"),
     "a run of nothing": ("SkillRun", {"skillRef": {}}, "spec.skillRef.name: is required"),
     "an input of 200,000 characters": ("SkillRun", {"input": "x" * 200_000}, "spec.input"),
-    "npm in a policy": ("PackagePolicy", with_rule(ecosystem="npm"), "must be 'PyPI', not 'npm'"),
+    "gems in a policy": (
+        "PackagePolicy",
+        with_rule(ecosystem="RubyGems"),
+        "must be 'PyPI' or 'npm', not 'RubyGems'",
+    ),
     "a rule without names": ("PackagePolicy", with_rule(names=[]), "names: must not be empty"),
     "a name with a newline in a rule": ("PackagePolicy", with_rule(names=["a\nb"]), "names[0]"),
     "an unknown scope": ("PackagePolicy", with_rule(scope="All"), "scope"),
@@ -117,6 +127,16 @@ def test_parse_refuses_and_names_the_field(make: Make, kind: str, fields: Body, 
     assert f"kubectl explain {kind.lower()}.spec" in message
     assert message.isprintable()
     assert len(message) < 600
+
+
+@pytest.mark.parametrize("runtime", [{"language": "Node", "version": "3.12"}, {"version": "24"}])
+def test_the_version_of_another_language_is_refused(
+    make: Make, schemas: dict[str, Body], runtime: Body
+) -> None:
+    with pytest.raises(InvalidInputError, match="a minor of Python 3"):
+        parse("Skill", make("Skill", runtime=runtime))
+    below = schemas["Skill"]["properties"]["spec"]["properties"]["runtime"]
+    assert "self.version.contains" in below["x-kubernetes-validations"][0]["rule"]
 
 
 @pytest.mark.parametrize(("kind", "fields"), [case[:2] for case in REFUSED.values()], ids=REFUSED.keys())

@@ -92,6 +92,50 @@ def test_a_whole_skill(make: Make) -> None:
     )
 
 
+def test_a_node_skill_with_packages_of_both_ecosystems(make: Make) -> None:
+    body = make(
+        "Skill",
+        runtime={"language": "Node", "version": "24"},
+        packages={"python": ["numpy"], "node": {"manager": "pnpm", "dependencies": ["lodash@^4.17.21"]}},
+    )
+    spec = parse("Skill", body).to_domain()
+    assert (spec.language, spec.version) == (skills.Language.NODE, "24")
+    assert spec.python_requirements == ("numpy",)
+    assert spec.node_requirements == ("lodash@^4.17.21",)
+    assert spec.node_manager is skills.NodeManager.PNPM
+
+
+def test_rules_and_bans_of_npm_take_scopes_and_npm_ranges(make: Make) -> None:
+    match = {"ecosystem": "npm", "names": ["@acme/*", "JSONStream"], "versions": "^1.2.0  || 3.x"}
+    bans = [{"ecosystem": "npm", "names": ["event-stream"], "versions": "3.3.6"}]
+    body = make("PackagePolicy", rules=[{"name": "r", "match": match, "action": "Allow"}], bans=bans)
+    policy = parse("PackagePolicy", body).to_domain()
+    assert policy.rules[0].ecosystem is Ecosystem.NPM
+    assert policy.rules[0].names == ("@acme/*", "JSONStream")
+    assert policy.rules[0].versions == "^1.2.0 || 3.x"
+    assert (policy.bans[0].names, policy.bans[0].versions) == (("event-stream",), "3.3.6")
+
+
+@pytest.mark.parametrize(
+    ("versions", "said"),
+    [
+        ("latest", "is not a range of npm"),
+        (">=1,<2", "is not a range of npm"),
+        (">2 <1", "no version can be"),
+    ],
+)
+def test_a_range_of_npm_that_protects_nobody_is_refused(make: Make, versions: str, said: str) -> None:
+    bans = [{"ecosystem": "npm", "names": ["a"], "versions": versions}]
+    with pytest.raises(InvalidInputError, match=said):
+        parse("PackagePolicy", make("PackagePolicy", bans=bans)).to_domain()
+
+
+def test_a_scope_on_pypi_is_refused(make: Make) -> None:
+    bans = [{"ecosystem": "PyPI", "names": ["@acme/core"]}]
+    with pytest.raises(InvalidInputError, match="no name of a package on PyPI"):
+        parse("PackagePolicy", make("PackagePolicy", bans=bans)).to_domain()
+
+
 def test_the_order_of_files_and_their_encoding_change_no_digest(make: Make) -> None:
     def digest(*files: dict[str, str]) -> str:
         source = parse("Skill", make("Skill", source={"files": list(files)})).to_domain().source
@@ -214,7 +258,7 @@ BAD_RANGES = {
     ",": "no version can be in the range",
     "latest": "is not a version range",
     "1.0": "is not a version range",
-    "^1.2": "does not match",
+    "^1.2": "is not a version range",
     ">=1.0; rm": "does not match",
 }
 

@@ -17,8 +17,8 @@ def stages(repo_root: Path) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def test_the_targets_are_the_operator_and_the_python_runtime(stages: dict[str, str]) -> None:
-    assert list(stages) == ["build", "operator", "runtime-python"]
+def test_the_targets_are_the_operator_and_the_runtimes(stages: dict[str, str]) -> None:
+    assert list(stages) == ["build", "operator", "runtime-python", "runtime-node"]
 
 
 def test_every_base_image_is_an_argument(repo_root: Path) -> None:
@@ -34,7 +34,7 @@ def test_what_is_installed_is_locked_by_hash_and_never_built(stages: dict[str, s
         assert "--only-binary :all:" in line
 
 
-@pytest.mark.parametrize("target", ["operator", "runtime-python"])
+@pytest.mark.parametrize("target", ["operator", "runtime-python", "runtime-node"])
 def test_nobody_is_root(stages: dict[str, str], target: str) -> None:
     users = re.findall(r"^USER (\S+)$", stages[target], flags=re.MULTILINE)
     assert users == [f"{USER_ID}:{USER_ID}"]
@@ -45,6 +45,9 @@ def test_the_init_containers_command_finds_its_interpreter(stages: dict[str, str
     assert "PATH=/opt/skillwarden/bin:" in stages["operator"]
 
 
-def test_the_runtime_has_no_installer(stages: dict[str, str]) -> None:
+def test_the_runtimes_have_no_installer(stages: dict[str, str]) -> None:
     assert "pip uninstall" in stages["runtime-python"]
-    assert "COPY --from" not in stages["runtime-python"]
+    for installer in ("npm", "npx", "corepack", "yarn", "node_modules"):
+        assert f"/{installer}" in stages["runtime-node"].partition("RUN rm -rf")[2]
+    for target in ("runtime-python", "runtime-node"):
+        assert "COPY --from" not in stages[target]

@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -69,7 +70,13 @@ def start(*arguments: object, **env: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **env},
+        preexec_fn=_hear_ctrl_c,  # noqa: PLW1509 -- it only sets a signal's disposition
     )
+
+
+def _hear_ctrl_c() -> None:
+    """A suite that runs in the background ignores Ctrl-C, and what it starts inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def spawn(*arguments: object, given: str | None = None, **env: str) -> Ran:

@@ -23,7 +23,7 @@ from operator_world import API, SERVICE, make_advisory
 
 from skillwarden.localcluster.cluster import LocalCluster
 
-KINDS = ("skill", "skillrun", "packagepolicy", "clusterpackagepolicy", "agent")
+KINDS = ("skill", "skillrun", "packagepolicy", "clusterpackagepolicy", "agent", "packageapproval")
 RESOURCES = {"cpu": "500m", "memory": "128Mi", "ephemeralStorage": "64Mi"}
 
 
@@ -54,7 +54,12 @@ class Session:
         self.kubectl("apply", "-f", "-", given=list(bodies))
 
     def wait(self, what: str, condition: str) -> None:
-        self.kubectl("wait", what, "-n", "team", f"--for={condition}", f"--timeout={DEADLINE / 2:g}s")
+        try:
+            self.kubectl("wait", what, "-n", "team", f"--for={condition}", f"--timeout={DEADLINE / 2:g}s")
+        except AssertionError as error:
+            raise AssertionError(
+                f"{error}\n{self.kubectl('get', what, '-n', 'team', '-o', 'yaml')}"
+            ) from error
 
     def status(self, kind: str, name: str) -> dict[str, Any]:
         body = json.loads(self.kubectl("get", kind, name, "-n", "team", "-o", "json"))
@@ -453,3 +458,97 @@ def test_a_depot_that_is_not_there(session: Session, monkeypatch: pytest.MonkeyP
     assert ran.code == 1
     assert "depot" in ran.err
     assert "Traceback" not in ran.err
+
+
+# -- approvals and bans --------------------------------------------------------------------------------
+
+
+def waiting(session: Session, name: str, package: str) -> str:
+    """Apply a skill whose package needs approval; return the request."""
+    policy = make_policy(f"ask-{package}", names=[])
+    policy["spec"]["rules"] = [
+        {
+            "name": "ask",
+            "match": {"ecosystem": "PyPI", "names": [package]},
+            "action": "RequireApproval",
+            "minMaturity": "Intern",
+        }
+    ]
+    session.apply(policy, task(name, packages=[package]))
+    status = session.until_reason(name, "ApprovalRequired")
+    return str(status["pendingApprovals"][0]["name"])
+
+
+def test_a_reviewer_sees_what_waits_and_approves_it(session: Session, served_index: ServedIndex) -> None:
+    served_index.index.wheel("reviewed")
+    name = waiting(session, "reviewed", "reviewed")
+    listed = cli("approvals", "-n", "team")
+    assert listed.code == 0
+    assert "reviewed" in listed.out
+    assert "Supervised" in listed.out
+    assert cli("why", "skill/reviewed", "-n", "team").code == 1
+    assert f"skillwarden approve {name}" in cli("why", "skill/reviewed", "-n", "team").said
+    ran = cli("approve", name, "-n", "team", "--reason", "read its code", "--expires", "30d")
+    assert ran.code == 0, ran.said
+    session.until_reason("reviewed", "Ready")
+    assert "was decided already: Approved" in cli("deny", name, "-n", "team", "--reason", "no").said
+    [body] = [
+        item
+        for item in cli("approvals", "--all", "-n", "team", "--format", "json").json
+        if item["metadata"]["name"] == name
+    ]
+    assert body["status"]["decision"]["reason"] == "read its code"
+    assert body["status"]["decision"]["expiresAt"].endswith("Z")
+    session.kubectl("delete", "skill", "reviewed", "-n", "team")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "arguments", "code", "words"),
+    [
+        (
+            "no such request",
+            ("approve", "nothing", "--reason", "x"),
+            1,
+            "there is no PackageApproval team/nothing",
+        ),
+        ("no reason", ("approve", "nothing"), 64, "--reason"),
+        ("an empty reason", ("deny", "nothing", "--reason", " "), 64, "--reason is empty"),
+        ("an end that is none", ("approve", "x", "--reason", "x", "--expires", "soon"), 64, "soon"),
+        ("a maturity that is none", ("approve", "x", "--reason", "x", "--min-maturity", "God"), 64, "God"),
+        ("another ecosystem", ("ban", "cargo", "serde"), 64, "PyPI or npm"),
+        (
+            "no such policy",
+            ("ban", "PyPI", "six", "--policy", "nothing"),
+            1,
+            "there is no PackagePolicy nothing",
+        ),
+        ("two policies", ("ban", "PyPI", "six", "--policy", "a", "--cluster-policy", "b"), 64, "not both"),
+        (
+            "a range that is none",
+            ("ban", "PyPI", "six", ">>1", "--policy", "rules"),
+            1,
+            "not a version range",
+        ),
+        ("a ban that is not there", ("unban", "PyPI", "six", "--policy", "rules"), 1, "holds no ban of six"),
+    ],
+)
+def test_a_decision_is_refused_for(
+    sentence: str, arguments: tuple[str, ...], code: int, words: str, session: Session
+) -> None:
+    ran = cli(*arguments, "-n", "team")
+    assert ran.code == code, ran.said
+    assert words in ran.said
+    assert "Traceback" not in ran.said
+
+
+def test_a_ban_is_added_once_and_taken_back(session: Session) -> None:
+    session.apply(task("banned", packages=["gamma"]))
+    session.until_reason("banned", "Ready")
+    ban = ("PyPI", "Gamma", "<2", "--policy", "rules", "-n", "team")
+    assert "gamma <2 is banned" in cli("ban", *ban, "--reason", "it phones home").said
+    assert "is banned there already" in cli("ban", *ban).said
+    session.wait("skill/banned", 'jsonpath={.status.conditions[?(@.type=="Compliant")].reason}=Banned')
+    assert "it phones home" in cli("why", "skill/banned", "-n", "team").said
+    assert cli("unban", *ban).code == 0
+    session.until_reason("banned", "Ready")
+    session.kubectl("delete", "skill", "banned", "-n", "team")

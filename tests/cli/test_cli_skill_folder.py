@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from cli_support import Desk, Ran, cli, make_policy
 from operator_world import make_advisory
+
+from skillwarden.api.v1alpha1 import parse
 
 HEAD = "name: csv-stats\ndescription: Statistics of a CSV file\n"
 
@@ -56,18 +59,17 @@ def test_an_option_line_in_requirements_is_refused(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("sentence", "fields", "words"),
     [
-        ("Node packages", "node_packages: [left-pad@1]\n", "Node packages are not supported yet"),
-        ("another package manager", "package_manager: npm\n", "package_manager cannot be honoured"),
-        ("packages of another language", "packages: {node: [x]}\n", "packages.node cannot be honoured"),
+        ("packages of another language", "packages: {ruby: [x]}\n", "packages.ruby cannot be honoured"),
+        ("a tool that a sandbox does not have", "allowed-tools: WebFetch\n", "SKILL.md:4"),
         ("packages that are no list", "packages: gamma\n", "must be a list"),
-        ("a package that is no text", "packages: [1]\n", "must be a list"),
+        ("a package that is no text", "packages: [1]\n", "is not a text"),
         ("aliases", "tags: &a [x]\nmore: *a\n", "aliases (*name) are not taken"),
         ("broken YAML", "tags: [\n", "frontmatter"),
     ],
 )
 def test_frontmatter_is_refused_with(sentence: str, fields: str, words: str, desk: Desk) -> None:
     ran = check(desk, make_folder(desk, fields))
-    assert ran.code == 64
+    assert ran.code == 1
     assert words in ran.said
     assert "Traceback" not in ran.said
 
@@ -76,18 +78,18 @@ def test_frontmatter_is_refused_with(sentence: str, fields: str, words: str, des
     ("sentence", "content", "words"),
     [
         ("no frontmatter", "# Title\n", "does not begin with YAML frontmatter"),
-        ("a name with capitals", "---\nname: CSV\ndescription: x\n---\n", "name 'CSV'"),
-        ("a name of two hyphens", "---\nname: a--b\ndescription: x\n---\n", "single hyphens"),
-        ("no description", "---\nname: x\n---\n", "description must be"),
+        ("a name with capitals", "---\nname: CSV\ndescription: x\n---\n", "must be lowercase"),
+        ("a name of two hyphens", "---\nname: a--b\ndescription: x\n---\n", "consecutive hyphens"),
+        ("no description", "---\nname: x\n---\n", "has no description"),
         ("frontmatter that is a list", "---\n- x\n---\n", "not a mapping"),
-        ("bytes that are no text", b"---\nname: \xff\n---\n", "cannot be read"),
-        ("a quarter of a megabyte", "#" * (256 * 1024), "more than"),
+        ("bytes that are no text", b"---\nname: \xff\n---\n", "not UTF-8"),
+        ("a quarter of a megabyte", "#" * (256 * 1024), "The largest"),
     ],
 )
 def test_a_skill_md_is_refused_with(sentence: str, content: str | bytes, words: str, desk: Desk) -> None:
     folder = desk.text("skill/SKILL.md", content).parent
     ran = check(desk, folder)
-    assert ran.code == 64
+    assert ran.code == 1
     assert words in ran.said
 
 
@@ -101,8 +103,8 @@ def test_a_link_is_refused_wherever_it_leads(target: str, desk: Desk) -> None:
         outside.mkdir()
     (folder / "data").symlink_to(outside)
     ran = check(desk, folder)
-    assert ran.code == 64
-    assert "data is not a regular file" in ran.said
+    assert ran.code == 1
+    assert "data: it is not a regular file" in ran.said
 
 
 def test_a_skill_md_that_is_a_link_is_not_read(desk: Desk) -> None:
@@ -110,14 +112,14 @@ def test_a_skill_md_that_is_a_link_is_not_read(desk: Desk) -> None:
     real.rename(desk.root / "elsewhere.md")
     real.symlink_to(desk.root / "elsewhere.md")
     ran = check(desk, real.parent)
-    assert ran.code == 64
-    assert "SKILL.md is not a regular file" in ran.said
+    assert ran.code == 1
+    assert "SKILL.md: it is not a regular file" in ran.said
 
 
 def test_a_pipe_is_refused_and_not_waited_for(desk: Desk) -> None:
     folder = make_folder(desk)
     os.mkfifo(folder / "pipe")
-    assert check(desk, folder).code == 64
+    assert check(desk, folder).code == 1
 
 
 def test_too_many_files_are_refused(desk: Desk) -> None:
@@ -125,7 +127,7 @@ def test_too_many_files_are_refused(desk: Desk) -> None:
     for number in range(257):
         (folder / f"f{number}").touch()
     ran = check(desk, folder)
-    assert ran.code == 64
+    assert ran.code == 1
     assert "256 files" in ran.said
 
 
@@ -163,3 +165,47 @@ def test_hidden_files_count_and_caches_do_not(desk: Desk) -> None:
 def test_a_folder_starts(sentence: str, files: dict[str, str], command: list[str], desk: Desk) -> None:
     ran = check(desk, make_folder(desk, **files), "--show-pod", "--format", "json")
     assert ran.json["pod"]["spec"]["containers"][0]["command"] == command
+
+
+def test_an_error_of_a_folder_is_shown_where_code_scanning_looks_for_it(desk: Desk) -> None:
+    folder = make_folder(desk, requirements__txt="gamma\n--extra-index-url http://example.org\n")
+    ran = check(desk, folder, "--format", "sarif")
+    [result] = ran.json["runs"][0]["results"]
+    place = result["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"]["uri"].endswith("skill/requirements.txt")
+    assert place["region"]["startLine"] == 2
+
+
+def test_import_prints_what_kubectl_applies(desk: Desk) -> None:
+    folder = make_folder(desk, "packages: [gamma]\n", main__py="import gamma\nimport numpy\n")
+    ran = cli("import", folder, "--agent", "analyst", "--namespace", "team")
+    assert ran.code == 0, ran.said
+    [body] = yaml.safe_load_all(ran.out)
+    assert parse("Skill", body).to_domain().agent == "analyst"
+    assert body["spec"]["packages"]["python"] == ["gamma"]
+    assert "main.py:2: proposal: it imports numpy" in ran.err
+    assert "# main.py:2: proposal" in ran.out
+
+
+def test_import_of_several_folders_prints_the_good_ones_and_says_which_are_not(desk: Desk) -> None:
+    for name, fields in (("one", ""), ("two", "hooks: {a: b}\n"), ("three", "")):
+        desk.text(f"all/{name}/SKILL.md", f"---\nname: {name}\ndescription: x\n{fields}---\n")
+    ran = cli("import", desk.root / "all")
+    assert ran.code == 1
+    assert [body["metadata"]["name"] for body in yaml.safe_load_all(ran.out)] == ["one", "three"]
+    assert "two/SKILL.md:4: error: hooks" in ran.err
+    assert "1 of 3 folder(s) cannot be imported" in ran.err
+
+
+@pytest.mark.parametrize("options", [["--env", "no value"], ["--without", "a b"], ["--nonsense"]])
+def test_import_refuses_wrong_use(options: list[str], desk: Desk) -> None:
+    ran = cli("import", make_folder(desk), *options)
+    assert ran.code == 64
+    assert ran.out == ""
+
+
+def test_import_of_a_folder_without_a_skill_is_wrong_use(desk: Desk) -> None:
+    (desk.root / "empty").mkdir()
+    ran = cli("import", desk.root / "empty")
+    assert ran.code == 64
+    assert "has no SKILL.md" in ran.err

@@ -34,8 +34,8 @@ class Wheel:
     data: bytes
 
     @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.data).hexdigest()
+    def digest(self) -> str:
+        return f"sha256:{hashlib.sha256(self.data).hexdigest()}"
 
 
 def make_wheel(
@@ -70,7 +70,7 @@ def make_wheel(
 def locked(wheel: Wheel, *, url: str = "") -> LockedPackage:
     return LockedPackage(
         PackageId.of(Ecosystem.PYPI, wheel.name, wheel.version),
-        Artefact(wheel.filename, wheel.sha256, url=url, size=len(wheel.data)),
+        Artefact(wheel.filename, wheel.digest, url=url, size=len(wheel.data)),
         direct=True,
     )
 

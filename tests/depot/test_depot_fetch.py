@@ -36,7 +36,7 @@ async def fetcher(store: DepotStore) -> AsyncIterator[Fetcher]:
 
 def lock_of(*, url: str, wheel: Wheel) -> Lock:
     package = PackageId.of(Ecosystem.PYPI, wheel.name, wheel.version)
-    return Lock(PLATFORM, (LockedPackage(package, Artefact(wheel.filename, wheel.sha256, url=url)),))
+    return Lock(PLATFORM, (LockedPackage(package, Artefact(wheel.filename, wheel.digest, url=url)),))
 
 
 async def refused(fetcher: Fetcher, lock: Lock, hosts: frozenset[str] = HOSTS) -> tuple[str, bool]:
@@ -54,7 +54,7 @@ async def test_every_artefact_of_a_lock_lands(fetcher: Fetcher, store: DepotStor
     report = await fetcher.fetch(make_lock(*wheels, base=index.url), HOSTS)
     assert report.complete
     for wheel in wheels:
-        file = store.open_artefact(wheel.sha256)
+        file = store.open_artefact(wheel.digest)
         assert file is not None
         with file:
             assert file.read() == wheel.data
@@ -105,9 +105,9 @@ async def test_a_wrong_hash_never_lands_and_is_not_retried(
     index.files[wheel.filename] = b"not what the lock names"
     message, retryable = await refused(fetcher, make_lock(wheel, base=index.url))
     assert "not the file that the lock names" in message
-    assert wheel.sha256 in message
+    assert wheel.digest in message
     assert not retryable
-    assert not store.has_artefact(wheel.sha256)
+    assert not store.has_artefact(wheel.digest)
 
 
 async def test_a_transfer_that_is_cut_off_never_lands_and_is_retried(
@@ -119,7 +119,7 @@ async def test_a_transfer_that_is_cut_off_never_lands_and_is_retried(
     message, retryable = await refused(fetcher, make_lock(wheel, base=index.url))
     assert "cut off" in message
     assert retryable
-    assert not store.has_artefact(wheel.sha256)
+    assert not store.has_artefact(wheel.digest)
     index.truncate.clear()
     assert (await fetcher.fetch(make_lock(wheel, base=index.url), HOSTS)).complete
 
@@ -182,7 +182,7 @@ async def test_one_missing_artefact_does_not_keep_the_others_away(
     index.add(good)
     report = await fetcher.fetch(make_lock(good, bad, base=index.url), HOSTS)
     assert [item.package.name for item in report.missing] == ["bad"]
-    assert store.has_artefact(good.sha256)
+    assert store.has_artefact(good.digest)
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ async def test_a_lock_with_a_hash_that_is_none_is_refused(fetcher: Fetcher, inde
 )
 def test_a_redirect_never_leaves_tls(start: str, location: str, allowed: bool) -> None:
     response = SimpleNamespace(url=URL(start), headers={"Location": location})
-    artefact = Artefact("tiny.whl", "0" * 64, url=start)
+    artefact = Artefact("tiny.whl", "sha256:" + "0" * 64, url=start)
     if allowed:
         assert redirect_target(artefact, response, HOSTS).path == "/b"
     else:
@@ -345,5 +345,5 @@ def test_a_redirect_never_leaves_tls(start: str, location: str, allowed: bool) -
 
 def test_credentials_in_a_redirect_are_dropped() -> None:
     response = SimpleNamespace(url=URL("http://127.0.0.1/a"), headers={"Location": "http://u:p@127.0.0.1/b"})
-    target = redirect_target(Artefact("tiny.whl", "0" * 64), response, HOSTS)
+    target = redirect_target(Artefact("tiny.whl", "sha256:" + "0" * 64), response, HOSTS)
     assert (target.user, target.password) == (None, None)

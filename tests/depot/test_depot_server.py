@@ -244,7 +244,7 @@ async def test_a_sandbox_reads_its_own_lock_content_input_and_artefacts(
     paths = {
         f"/sandbox/contents/{content.digest_of(SOURCE)}": SOURCE,
         f"/sandbox/inputs/{given}": b"{}",
-        f"/sandbox/files/{artefact.sha256}/{artefact.filename}": make_wheel("tiny").data,
+        f"/sandbox/files/{artefact.digest}/{artefact.filename}": make_wheel("tiny").data,
     }
     for path, body in paths.items():
         async with http.get(path, headers=mine) as response:
@@ -281,8 +281,8 @@ async def test_a_sandbox_gets_404_for_everything_else_whether_it_exists_or_not(
         f"/sandbox/inputs/{nothing}",
         "/sandbox/simple/other/",
         "/sandbox/simple/nothing/",
-        f"/sandbox/files/{wheel.sha256}/{wheel.filename}",
-        f"/sandbox/files/{mine.sha256}/{wheel.filename}",
+        f"/sandbox/files/{wheel.digest}/{wheel.filename}",
+        f"/sandbox/files/{mine.digest}/{wheel.filename}",
         f"/sandbox/files/{'0' * 64}/{mine.filename}",
         f"/v1/contents/{others_source}",
         f"/v1/locks/{stocked.digest}",
@@ -326,9 +326,9 @@ async def test_the_index_holds_the_lock_and_nothing_else(
         assert record["projects"] == [{"name": "tiny"}]
     async with http.get("/sandbox/simple/tiny/", headers={**bearer(stocked), **accept}) as response:
         (file,) = (await response.json(content_type=None))["files"]
-        assert file["hashes"] == {"sha256": stocked.packages[0].artefact.sha256}
+        assert file["hashes"] == {"sha256": stocked.packages[0].artefact.hex}
     async with http.get("/sandbox/simple/tiny/", headers=bearer(stocked)) as response:
-        assert f"#sha256={stocked.packages[0].artefact.sha256}" in await response.text()
+        assert f"#sha256={stocked.packages[0].artefact.hex}" in await response.text()
 
 
 async def test_more_locks_than_are_kept_in_memory_are_all_served(
@@ -346,11 +346,11 @@ async def test_a_corrupt_artefact_is_not_served(
     http: aiohttp.ClientSession, stocked: Lock, tmp_path: Path
 ) -> None:
     artefact = stocked.packages[0].artefact
-    path = tmp_path / "state" / "artefacts" / artefact.sha256[:2] / artefact.sha256
+    path = tmp_path / "state" / "artefacts" / "sha256" / artefact.hex[:2] / artefact.hex
     data = bytearray(path.read_bytes())
     data[100] ^= 1
     path.write_bytes(bytes(data))
-    address = f"/sandbox/files/{artefact.sha256}/{artefact.filename}"
+    address = f"/sandbox/files/{artefact.digest}/{artefact.filename}"
     async with http.get(address, headers=bearer(stocked)) as response:
         assert response.status == 404
     assert not path.exists()

@@ -24,11 +24,11 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def keep(store: DepotStore, data: bytes) -> str:
-    sha256 = digest_of(data).removeprefix("sha256:")
-    with store.new_artefact() as file:
+    digest = digest_of(data)
+    with store.new_artefact(digest) as file:
         file.write(data)
-        store.commit_artefact(file, sha256=sha256)
-    return sha256
+        store.commit_artefact(file, digest=digest)
+    return digest
 
 
 def only_file(folder: Path) -> Path:
@@ -99,11 +99,11 @@ def test_what_is_no_hash_never_becomes_an_artefact(store: DepotStore, evil: str)
 
 
 def test_an_artefact_with_another_hash_never_lands(store: DepotStore, tmp_path: Path) -> None:
-    wanted = digest_of(b"wanted").removeprefix("sha256:")
-    with store.new_artefact() as file:
+    wanted = digest_of(b"wanted")
+    with store.new_artefact(wanted) as file:
         file.write(b"something else")
         with pytest.raises(IntegrityError, match=wanted):
-            store.commit_artefact(file, sha256=wanted)
+            store.commit_artefact(file, digest=wanted)
     assert not store.has_artefact(wanted)
     assert not list((tmp_path / "state" / "tmp").iterdir())
 
@@ -146,11 +146,11 @@ def test_a_corrupt_file_is_removed_and_never_served(
 def test_a_file_that_changed_after_it_was_verified_is_verified_anew(
     store: DepotStore, tmp_path: Path
 ) -> None:
-    sha256 = keep(store, b"good bytes")
-    assert store.has_artefact(sha256)
+    digest = keep(store, b"good bytes")
+    assert store.has_artefact(digest)
     path = only_file(tmp_path / "state" / "artefacts")
     path.write_bytes(b"evil bytes")
-    assert not store.has_artefact(sha256)
+    assert not store.has_artefact(digest)
 
 
 def test_a_record_of_another_lock_under_a_locks_name_is_not_served(store: DepotStore, tmp_path: Path) -> None:
@@ -179,22 +179,22 @@ elif moment == "rename":
 elif moment == "folder sync":
     files.sync_folder = die
 data = b"0123456789" * 1000
-with store.new_artefact() as file:
+with store.new_artefact(sys.argv[3]) as file:
     file.write(data[:5000])
     file._file.flush()
     if moment == "half written":
         die()
     file.write(data[5000:])
-    store.commit_artefact(file, sha256=sys.argv[3])
+    store.commit_artefact(file, digest=sys.argv[3])
 """
 
 
 @pytest.mark.parametrize("moment", ["half written", "fsync", "rename", "folder sync"])
 def test_a_writer_killed_at_any_point_leaves_the_whole_file_or_none(tmp_path: Path, moment: str) -> None:
     data = b"0123456789" * 1000
-    sha256 = digest_of(data).removeprefix("sha256:")
+    digest = digest_of(data)
     state = tmp_path / "state"
-    command = [sys.executable, "-c", WRITER, str(state), moment, sha256]
+    command = [sys.executable, "-c", WRITER, str(state), moment, digest]
     killed = subprocess.run(command, check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL
     left = list((state / "tmp").iterdir())
@@ -203,23 +203,23 @@ def test_a_writer_killed_at_any_point_leaves_the_whole_file_or_none(tmp_path: Pa
     for path in left:
         os.utime(path, (time.time() - 3600,) * 2)
     store = DepotStore(state)
-    assert store.has_artefact(sha256) is landed
+    assert store.has_artefact(digest) is landed
     assert not list((state / "tmp").iterdir()), "the next start sweeps what the killed writer left"
-    assert keep(store, data) == sha256
-    assert store.has_artefact(sha256)
+    assert keep(store, data) == digest
+    assert store.has_artefact(digest)
 
 
 def test_the_sweep_leaves_what_a_living_writer_holds(tmp_path: Path) -> None:
     store = DepotStore(tmp_path / "state")
     data = b"slow but alive"
-    sha256 = digest_of(data).removeprefix("sha256:")
-    with store.new_artefact() as file:
+    digest = digest_of(data)
+    with store.new_artefact(digest) as file:
         file.write(data)
         (path,) = (tmp_path / "state" / "tmp").iterdir()
         os.utime(path, (time.time() - 3600,) * 2)
         DepotStore(tmp_path / "state")
-        store.commit_artefact(file, sha256=sha256)
-    assert store.has_artefact(sha256)
+        store.commit_artefact(file, digest=digest)
+    assert store.has_artefact(digest)
 
 
 def test_the_same_bytes_are_written_once(store: DepotStore, tmp_path: Path) -> None:

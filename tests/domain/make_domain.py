@@ -51,12 +51,13 @@ def package_id(text: str) -> PackageId:
 
 
 def sha_of(text: str) -> str:
-    return hashlib.sha256(str(package_id(text)).encode()).hexdigest()
+    return f"sha256:{hashlib.sha256(str(package_id(text)).encode()).hexdigest()}"
 
 
 def make_package(text: str, *, parents: Iterable[str] = (), direct: bool | None = None) -> LockedPackage:
+    """Parents are texts such as ``numpy 2.1``."""
     identity = package_id(text)
-    parents = tuple(sorted(parents))
+    parents = tuple(sorted(package_id(parent) for parent in parents))
     return LockedPackage(
         id=identity,
         artefact=Artefact(f"{identity.name}-{identity.version}-py3-none-any.whl", sha_of(text)),
@@ -84,8 +85,28 @@ def make_lock(*chains: str, platform: Platform = PLATFORM) -> Lock:
     return Lock(
         platform,
         tuple(
-            make_package(f"{name} {version}", parents=parents[name], direct=name in direct)
+            make_package(
+                f"{name} {version}",
+                parents=[f"{parent} {versions[parent]}" for parent in parents[name]],
+                direct=name in direct,
+            )
             for name, version in versions.items()
+        ),
+    )
+
+
+def make_mixed_lock() -> Lock:
+    """One package of PyPI and one of npm, of one name."""
+    return Lock(
+        Platform("3.12", node="24"),
+        (
+            make_package("left-pad 1.3"),
+            LockedPackage(
+                PackageId.of(Ecosystem.NPM, "left-pad", "1.3.0"),
+                Artefact("left-pad-1.3.0.tgz", "sha512:" + "a" * 128),
+                direct=True,
+                locations=("node_modules/left-pad",),
+            ),
         ),
     )
 

@@ -72,7 +72,7 @@ def test_an_approval_is_of_bytes_and_not_of_a_name_and_version() -> None:
     lock = make_lock("numpy 2.1")
     other = Lock(
         lock.platform,
-        (LockedPackage(package_id("numpy 2.1"), Artefact("numpy.whl", "f" * 64), direct=True),),
+        (LockedPackage(package_id("numpy 2.1"), Artefact("numpy.whl", "sha256:" + "f" * 64), direct=True),),
     )
     approvals = (make_approval("numpy 2.1"),)
     assert judge(lock, make_policy(unlisted=ASK), approvals=approvals).allowed
@@ -190,7 +190,7 @@ def test_pending_is_by_declared_package_and_shared_dependencies_stand_under_both
     verdict = judge(lock, base, maturity=Maturity.SUPERVISED)
 
     assert verdict.reason is ComplianceReason.APPROVAL_REQUIRED
-    assert [(entry.declared, [str(item) for item in entry.packages]) for entry in verdict.pending] == [
+    assert [(entry.declared.name, [str(item) for item in entry.packages]) for entry in verdict.pending] == [
         ("alpha", ["alpha 1", "shared 1"]),
         ("zeta", ["shared 1"]),
     ]
@@ -201,7 +201,7 @@ def test_pending_leaves_out_what_is_approved() -> None:
     lock = make_lock("alpha 1 > shared 1", "beta 1")
     approvals = (make_approval("alpha 1", "beta 1"),)
     verdict = judge(lock, make_policy(unlisted=ASK), approvals=approvals)
-    assert [(entry.declared, [item.name for item in entry.packages]) for entry in verdict.pending] == [
+    assert [(entry.declared.name, [item.name for item in entry.packages]) for entry in verdict.pending] == [
         ("alpha", ["shared"])
     ]
 

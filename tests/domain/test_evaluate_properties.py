@@ -47,12 +47,12 @@ MATURITIES = st.sampled_from(Maturity)
 def closures(draw: Any) -> Lock:
     names = draw(st.lists(st.sampled_from(NAMES), unique=True, min_size=1))
     packages = []
-    for name in names:
+    versions = {name: draw(st.sampled_from(["1.0", "2.0"])) for name in names}
+    for name, version in versions.items():
         parents = draw(
             st.lists(st.sampled_from([other for other in names if other != name] or [""]), max_size=2)
         )
-        parents = sorted({parent for parent in parents if parent})
-        version = draw(st.sampled_from(["1.0", "2.0"]))
+        parents = sorted({f"{parent} {versions[parent]}" for parent in parents if parent})
         direct = draw(st.booleans()) or not parents
         packages.append(make_package(f"{name} {version}", parents=parents, direct=direct))
     return Lock(Platform("3.12"), tuple(packages))

@@ -14,6 +14,7 @@ from make_domain import (
     make_policy,
     make_rule,
     make_scan,
+    package_id,
 )
 
 from skillwarden.domain.lock import Lock
@@ -415,13 +416,13 @@ def test_a_package_that_nothing_declared_reaches_inherits_nothing() -> None:
     lock = make_lock("pandas 2.2 > numpy 2.1", "stray 1.0")
     stray = next(package for package in lock.packages if package.id.name == "stray")
     rest = tuple(package for package in lock.packages if package is not stray)
-    lost = type(stray)(stray.id, stray.artefact, parents=("nobody",), direct=False)
+    lost = type(stray)(stray.id, stray.artefact, parents=(package_id("nobody 1.0"),), direct=False)
     base = policy(rules=(make_rule("pandas", include_dependencies=True),), unlisted=ASK)
 
     verdict = judge(Lock(lock.platform, (*rest, lost)), base)
 
     assert grounds_of(verdict) == {("stray", "ApprovalRequired", "unlisted")}
-    assert [entry.declared for entry in verdict.pending] == ["stray"]
+    assert [entry.declared.name for entry in verdict.pending] == ["stray"]
 
 
 def test_the_highest_maturity_of_the_including_rules_is_inherited() -> None:

@@ -14,6 +14,7 @@ from make_domain import (
     make_finding,
     make_finding_rules,
     make_lock,
+    make_mixed_lock,
     make_policy,
     make_report,
     make_rule,
@@ -63,7 +64,7 @@ def assert_no_verdict(verdict: Verdict, *, may_hold: bool) -> None:
                     )
                 )
             ],
-            {OSV, PIP_AUDIT},
+            {OSV, PIP_AUDIT, ScannerName.NPM_AUDIT},
         ),
         (
             "a typosquat that is ruled on",
@@ -90,7 +91,9 @@ def assert_no_verdict(verdict: Verdict, *, may_hold: bool) -> None:
     ],
 )
 def test_required_scanners(sentence: str, policies: list[Policy], expected: set[ScannerName]) -> None:
-    assert required_scanners(policies) == expected, sentence
+    python, mixed = make_lock("numpy 2.1"), make_mixed_lock()
+    assert required_scanners(policies, mixed) == expected, sentence
+    assert required_scanners(policies, python) == expected - {ScannerName.NPM_AUDIT}, sentence
 
 
 def broken(report: ScannerReport, how: str) -> ScannerReport | None:
@@ -123,7 +126,7 @@ HOWS = [
 ]
 
 
-@pytest.mark.parametrize("scanner", ScannerName)
+@pytest.mark.parametrize("scanner", sorted(set(ScannerName) - {ScannerName.NPM_AUDIT}))
 @pytest.mark.parametrize(("how", "kind"), HOWS)
 def test_a_required_scanner_that_did_not_answer_is_no_pass(scanner: ScannerName, how: str, kind: str) -> None:
     whole = make_scan(LOCK)
@@ -171,7 +174,9 @@ def test_a_finding_about_a_package_that_is_not_locked_is_a_gap() -> None:
 def test_no_scan_at_all_names_every_required_scanner() -> None:
     verdict = judge(LOCK, strict(), scan=None)
     assert_no_verdict(verdict, may_hold=False)
-    assert {reason.rule for reason in verdict.reasons} == {f"scanning.{name}" for name in ScannerName}
+    assert {reason.rule for reason in verdict.reasons} == {
+        f"scanning.{name}" for name in set(ScannerName) - {ScannerName.NPM_AUDIT}
+    }
 
 
 def test_a_scan_of_another_lock_with_the_same_packages_is_no_scan() -> None:

@@ -122,7 +122,7 @@ def test_a_typosquat_that_asks_has_its_pending_entry_without_a_version() -> None
     )
     assert verdict is not None
     (entry,) = verdict.pending
-    assert entry.declared == "reqeusts"
+    assert entry.declared.name == "reqeusts"
     assert [(item.name, item.version) for item in entry.packages] == [("reqeusts", "")]
     assert entry.min_maturity is Maturity.SUPERVISED
     assert "requests" in verdict.reasons[0].fix

@@ -32,7 +32,12 @@ def test_range(sentence: str, text: str, version: str, matches: bool, may_hold: 
 
 
 def test_versions_sort_as_versions_and_stand_once() -> None:
-    assert sort_versions(["1.10", "1.9", "1.10", "odd", "1.9rc1"]) == ("1.9rc1", "1.9", "1.10", "odd")
+    assert sort_versions(Ecosystem.PYPI, ["1.10", "1.9", "1.10", "odd", "1.9rc1"]) == (
+        "1.9rc1",
+        "1.9",
+        "1.10",
+        "odd",
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,4 +51,4 @@ def test_versions_sort_as_versions_and_stand_once() -> None:
     ],
 )
 def test_lowest_above(sentence: str, version: str, fixed: tuple[str, ...], expected: str | None) -> None:
-    assert lowest_above(version, fixed) == expected, sentence
+    assert lowest_above(Ecosystem.PYPI, version, fixed) == expected, sentence

@@ -20,14 +20,14 @@ from skillwarden.domain.package import DeclaredPackage, Ecosystem, PackageId
 from skillwarden.domain.skill import SourceFile
 
 TEXT = st.text(alphabet='ab",[]\\ \0é', max_size=6)
-SHA = st.text(alphabet="0f", min_size=1, max_size=3)
+SHA = st.sampled_from(["sha256:" + "0" * 64, "sha256:" + "f" * 64, "sha512:" + "0" * 128])
 PLATFORMS = st.sampled_from([Platform("3.12"), Platform("3.11"), Platform("3.12", arch="arm64")])
 TIMES = st.none() | st.datetimes(min_value=datetime(2020, 1, 1), timezones=st.just(UTC))
 PACKAGES = st.builds(
     LockedPackage,
     id=st.builds(PackageId, st.just(Ecosystem.PYPI), TEXT, TEXT),
     artefact=st.builds(Artefact, TEXT, SHA, url=TEXT, size=st.none() | st.integers(0, 9), uploaded_at=TIMES),
-    parents=st.lists(TEXT, max_size=2).map(tuple),
+    parents=st.lists(st.builds(PackageId, st.just(Ecosystem.PYPI), TEXT, TEXT), max_size=2).map(tuple),
     direct=st.booleans(),
 )
 CLOSURES = st.lists(PACKAGES, max_size=4, unique_by=lambda package: package.id.name).map(tuple)
@@ -35,7 +35,7 @@ CLOSURES = st.lists(PACKAGES, max_size=4, unique_by=lambda package: package.id.n
 
 def identity(lock: Lock) -> Any:
     """What DESIGN 1.3 says a lock is."""
-    return lock.platform, {(item.id, item.artefact.filename, item.artefact.sha256) for item in lock.packages}
+    return lock.platform, {(item.id, item.artefact.filename, item.artefact.digest) for item in lock.packages}
 
 
 @given(PLATFORMS, CLOSURES, st.randoms(use_true_random=False))
@@ -59,12 +59,16 @@ LOCKED = make_package("numpy 2.1")
 @pytest.mark.parametrize(
     ("sentence", "changed", "same"),
     [
-        ("the hash", replace(LOCKED, artefact=replace(LOCKED.artefact, sha256="0" * 64)), False),
+        ("the hash", replace(LOCKED, artefact=replace(LOCKED.artefact, digest="sha256:" + "0" * 64)), False),
         ("the file name", replace(LOCKED, artefact=replace(LOCKED.artefact, filename="x.whl")), False),
         ("the version", replace(LOCKED, id=PackageId.of(Ecosystem.PYPI, "numpy", "2.2")), False),
         ("the name", replace(LOCKED, id=PackageId.of(Ecosystem.PYPI, "numpi", "2.1")), False),
         ("where it lies", replace(LOCKED, artefact=replace(LOCKED.artefact, url="http://mirror")), True),
-        ("who requires it", replace(LOCKED, parents=("pandas",), direct=False), True),
+        (
+            "who requires it",
+            replace(LOCKED, parents=(PackageId.of(Ecosystem.PYPI, "pandas", "2.2"),), direct=False),
+            True,
+        ),
     ],
 )
 def test_the_digest_changes_with(sentence: str, changed: LockedPackage, same: bool) -> None:
@@ -100,7 +104,9 @@ REAL = st.lists(
         TEXT,
         st.none() | st.integers(0, 9),
         TIMES,
-        st.lists(st.sampled_from(["a", "b"]), unique=True).map(tuple),
+        st.lists(
+            st.sampled_from([PackageId.of(Ecosystem.PYPI, name, "1") for name in "ab"]), unique=True
+        ).map(tuple),
         st.booleans(),
     ),
     max_size=4,

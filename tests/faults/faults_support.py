@@ -27,14 +27,19 @@ def make_service(*packages: str, name: str = "demo", **fields: Any) -> dict[str,
 class OperatorProcess:
     """``skillwarden operator run`` against a world, as a process of its own."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, name: str = "operator", **settings: str) -> None:
         self._world = world
+        self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
-        self.log = world.root / "operator.log"
+        self.log = world.root / f"{name}.log"
 
     @property
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process else 0
 
     def start(self) -> None:
         """Start it unless it runs."""
@@ -53,6 +58,10 @@ class OperatorProcess:
         """SIGKILL it, from any thread, without waiting."""
         if self._process is not None:
             os.kill(self._process.pid, signal.SIGKILL)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         if self._process is not None:
@@ -78,6 +87,7 @@ class OperatorProcess:
             "LIBC": settings.libc,
             "ARCH": settings.arch,
             "TRUST_AGENT_REFS": "true",
+            "TRUST_APPROVALS": "true",
             "NETWORK_ENFORCED": "true",
             "DEPOT__UNIX_SOCKET": depot.unix_socket,
             "DEPOT__KEY": depot.key.get_secret_value() if depot.key else "",
@@ -87,7 +97,7 @@ class OperatorProcess:
             "INDEX_URL": settings.index_url,
         }
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SKILLWARDEN_")}
-        return kept | {f"SKILLWARDEN_{name}": str(value) for name, value in given.items()}
+        return kept | {f"SKILLWARDEN_{name}": str(value) for name, value in (given | self._settings).items()}
 
 
 def is_operators(request: web.Request) -> bool:

@@ -11,6 +11,7 @@ from aiohttp import web
 from faults_support import make_service
 from operator_world import Client, PackageIndex, World, condition
 
+from skillwarden.domain.package import Ecosystem
 from skillwarden.kube.kinds import Kind
 
 Serve = Callable[[PackageIndex, web.Request], Awaitable[web.StreamResponse | None]]
@@ -165,7 +166,7 @@ async def test_it_is_never_a_pass_when_the_resolver(
 ) -> None:
     tool = make_tool(tmp_path / "uv", TOOLS[sentence])
     assert world.core is not None
-    resolver = world.core._parts.skills._tools.stages._resolver
+    resolver = world.core._parts.skills._tools.stages._resolver._resolvers[Ecosystem.PYPI]
     whole = resolver._settings
     name = f"tooled-{sentence.replace(' ', '-')}"
     world.index.wheel(name)

@@ -41,7 +41,7 @@ CLOSURE = 5000
 def make_wide_lock(*, declared: int, size: int = CLOSURE, name_length: int = 20) -> Lock:
     """Some declared packages that all pull in all the others."""
     names = [f"{'n' * (name_length - 5)}{number:05}" for number in range(size)]
-    roots = tuple(names[:declared])
+    roots = tuple(PackageId.of(Ecosystem.PYPI, name, "1.0") for name in names[:declared])
     return Lock(
         PLATFORM,
         tuple(
@@ -65,7 +65,7 @@ def make_deep_lock(*, size: int = CLOSURE, name_length: int = 20) -> Lock:
             LockedPackage(
                 id=PackageId.of(Ecosystem.PYPI, name, "1.0"),
                 artefact=Artefact(f"{name}-1.0-py3-none-any.whl", sha_of(f"{name} 1.0")),
-                parents=() if number == 0 else (names[number - 1],),
+                parents=() if number == 0 else (PackageId.of(Ecosystem.PYPI, names[number - 1], "1.0"),),
                 direct=number == 0,
             )
             for number, name in enumerate(names)
@@ -83,6 +83,7 @@ def judged(lock: Lock, *policies: Policy, every: bool) -> Assessment:
                 DeclaredPackage(Ecosystem.PYPI, item.id.name) for item in lock.packages if item.direct
             ),
             content_digest="sha256:" + "a" * 64,
+            source_findings=(),
             platform=PLATFORM,
             agent=AgentView("analyst", Maturity.SUPERVISED),
             policies=policies,

@@ -27,7 +27,7 @@ WHOLE: dict[str, Body] = {
         "mode": "Service",
         "source": {"files": [{"path": "main.py", "content": "x"}]},
         "runtime": {"language": "Python", "version": "3.12"},
-        "packages": {"python": ["numpy"]},
+        "packages": {"python": ["numpy"], "node": {"manager": "npm", "dependencies": ["a@^1"]}},
         "entrypoint": {"command": ["python"]},
         "sandbox": {
             "replicas": 1,
@@ -159,7 +159,8 @@ def accepted_by_schema(kind: str, spec: Body) -> bool:
 
 #: What parse refuses and no structural schema can say: each is a condition on the object, with a reason.
 BEYOND_SCHEMA = re.compile(
-    "replicas is for mode|is not a version range|no version can be|is not an IP network|base64|"
+    "replicas is for mode|version is a minor of|is not a version range|is not a range of npm|no name of a|"
+    "no version can be|is not an IP network|base64|"
     "null|not valid Unicode|integer|set twice|more than once|twice|quantity|too large|at least|at most|"
     "is longer|duration|finite"
 )

@@ -193,7 +193,10 @@ def test_the_machines_pythons_are_images_by_minor_version(images: dict[str, Loca
     image = images[PYTHON]
 
     assert {"python", "python3", f"python3.{sys.version_info.minor}"} == set(image.links)
-    assert all(re.fullmatch(r"local/(skillwarden|python:3\.\d+)", name) for name in images)
+    assert all(
+        re.fullmatch(r"local/(skillwarden|python:3\.\d+|node:\d+|python-node:3\.\d+-\d+)", name)
+        for name in images
+    )
     assert not any(Path(bind) in {Path("/"), Path.home()} for each in images.values() for bind in each.binds)
 
 

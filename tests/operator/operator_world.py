@@ -139,6 +139,7 @@ class World:
         self.index = PackageIndex()
         self.timing = timing
         self.trust = trust
+        self.trust_approvals = True
         # A unix socket's path may have 107 bytes; pytest's folders are long.
         self.socket = Path(f"/tmp/skw-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}") / "depot.sock"
         self.socket.parent.mkdir(mode=0o700, exist_ok=True)
@@ -212,6 +213,7 @@ class World:
             arch={"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()],
             libc="glibc-2.17",
             trust_agent_refs=self.trust,
+            trust_approvals=self.trust_approvals,
             network_enforced=True,
             depot=DepotSettings(
                 unix_socket=self.socket, key=KEY, sandbox_host="127.0.0.1", sandbox_port=8480

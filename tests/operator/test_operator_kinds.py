@@ -89,11 +89,14 @@ async def test_children_that_a_cascade_left_behind_are_removed(mode: str, world:
 
 
 async def test_a_watch_is_ready_while_it_runs_and_not_before_or_after(world: World, user: Client) -> None:
+    async def begin(kind: Kind, _: str | None) -> str:
+        return (await user.gateway.list(kind)).resource_version
+
     watcher = Watcher(
         WatchPlan(
             selectors={Kind.SKILL: ""},
             observe=lambda *_: None,
-            restarted=lambda: None,
+            begin=begin,
             loop=asyncio.get_running_loop(),
             connection=user.gateway.connection_details,
         )

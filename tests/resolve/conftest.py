@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import sys
 import tarfile
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -18,6 +19,9 @@ from aiohttp import web
 
 from skillwarden.resolve.python import PythonResolver
 from skillwarden.resolve.settings import ResolverSettings
+
+# The registry of npm's tests; tests are no packages (import mode importlib).
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 JSON = "application/vnd.pypi.simple.v1+json"
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse | None]]

@@ -13,7 +13,7 @@ PLATFORM = Platform("3.12", libc="glibc-2.28", arch="amd64")
 
 
 def choose(*names: str, package: PackageId = APP, platform: Platform = PLATFORM) -> str | None:
-    artefacts = [Artefact(name, "0" * 64) for name in names]
+    artefacts = [Artefact(name, "sha256:" + "0" * 64) for name in names]
     forwards = choose_wheel(package, artefacts, platform=platform)
     assert forwards == choose_wheel(package, artefacts[::-1], platform=platform), "the order does not matter"
     return forwards.filename if forwards else None

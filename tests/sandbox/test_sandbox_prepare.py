@@ -44,9 +44,9 @@ class Stage:
 
     def keep(self, *wheels: Wheel) -> None:
         for wheel in wheels:
-            with self.store.new_artefact() as file:
+            with self.store.new_artefact(wheel.digest) as file:
                 file.write(wheel.data)
-                self.store.commit_artefact(file, sha256=wheel.sha256)
+                self.store.commit_artefact(file, digest=wheel.digest)
 
     def settings(
         self, lock: Lock, *, packed: bytes = PACKED, given: bytes | None = None, keep: bool = True
@@ -131,9 +131,12 @@ async def test_a_skill_is_prepared_whole(stage: Stage, capsys: pytest.CaptureFix
     assert (stage.volume / "src" / "lib" / "deep" / "util.py").read_bytes() == FILES[1].content
     assert (stage.volume / "input.json").read_bytes() == b'{"a": 1}'
     assert (stage.volume / "env" / "tiny.py").read_text() == "VERSION = '1.0'\n"
-    assert sorted(path.name for path in stage.volume.iterdir()) == ["env", "input.json", "src"], (
-        "no temp files"
-    )
+    assert sorted(path.name for path in stage.volume.iterdir()) == [
+        "env",
+        "input.json",
+        "node_modules",
+        "src",
+    ], "no temp files"
     printed = capsys.readouterr()
     assert "2 packages installed" in printed.out
     assert settings.token not in printed.out + printed.err
@@ -239,7 +242,7 @@ async def test_a_lock_that_was_tampered_with_is_found_out(stage: Stage) -> None:
     lock = make_lock(wheel)
 
     def swap(path: str, body: bytes) -> bytes:
-        return body.replace(wheel.sha256.encode(), evil.sha256.encode()) if "/locks/" in path else body
+        return body.replace(wheel.digest.encode(), evil.digest.encode()) if "/locks/" in path else body
 
     async with tampering(stage.url, swap) as url:
         settings = replace(stage.settings(lock), depot_url=url)
@@ -281,7 +284,9 @@ async def test_an_index_page_that_names_another_hash_is_found_out(stage: Stage) 
 
     def swap(path: str, body: bytes) -> bytes:
         if "/simple/" in path:
-            return body.replace(f'"sha256": "{wheel.sha256}"'.encode(), f'"sha256": "{evil.sha256}"'.encode())
+            return body.replace(
+                wheel.digest.removeprefix("sha256:").encode(), evil.digest.removeprefix("sha256:").encode()
+            )
         return evil.data if "/files/" in path else body
 
     async with tampering(stage.url, swap) as url:
@@ -462,7 +467,7 @@ def test_requirements_pin_one_version_and_hash_a_line() -> None:
     text = requirements(make_lock(wheel), index_url="http://depot/simple/")
     assert text.splitlines() == [
         "--index-url http://depot/simple/",
-        f"tiny==1.0 --hash=sha256:{wheel.sha256}",
+        f"tiny==1.0 --hash={wheel.digest}",
     ]
 
 

@@ -26,7 +26,11 @@ def build_lock(*pins: str, uploaded_at: datetime | None = None) -> Lock:
         packages=tuple(
             LockedPackage(
                 item,
-                Artefact(f"{item.name}-{item.version}-py3-none-any.whl", "0" * 64, uploaded_at=uploaded_at),
+                Artefact(
+                    f"{item.name}-{item.version}-py3-none-any.whl",
+                    "sha256:" + "0" * 64,
+                    uploaded_at=uploaded_at,
+                ),
                 direct=True,
             )
             for item in ids

@@ -191,6 +191,7 @@ async def test_without_advisories_the_advisory_scanners_err_and_the_others_work(
         ScannerName.AGE: ScanState.FINDINGS,
         ScannerName.OSV: ScanState.ERROR,
         ScannerName.PIP_AUDIT: ScanState.ERROR,
+        ScannerName.NPM_AUDIT: ScanState.ERROR,
         ScannerName.TYPOSQUAT: ScanState.PASS,
     }
     for report in result.reports:

@@ -24,8 +24,10 @@ from skillwarden.domain.assess import AgentView, Evidence, Failure, Job, agent_r
 from skillwarden.domain.conditions import Status
 from skillwarden.domain.errors import Refusal, RefusalCode
 from skillwarden.domain.finding import FindingKind, ScannerName, ScanState, Severity
+from skillwarden.domain.lock import Lock
 from skillwarden.domain.policy import Action, Maturity, OnError
 from skillwarden.domain.skill import Sandbox
+from skillwarden.domain.source_finding import SourceFinding
 
 LOCK = make_lock("numpy 2.1.0")
 EMPTY = make_lock()
@@ -44,6 +46,7 @@ def make_evidence(**changes: Any) -> Evidence:
     given: dict[str, Any] = {
         "declared": declare("numpy"),
         "content_digest": "sha256:" + "a" * 64,
+        "source_findings": (),
         "platform": PLATFORM,
         "agent": AGENT,
         "policies": (make_policy(),),
@@ -294,3 +297,19 @@ def test_an_agent_counts_only_when_it_exists_and_is_guarded(
 )
 def test_the_verdict_in_one_word_when(sentence: str, changes: dict[str, Any], word: str) -> None:
     assert verdict_word(assess(make_evidence(**changes))) == word
+
+
+def test_what_nobody_looked_at_is_not_harmless() -> None:
+    found = assess(make_evidence(source_findings=None))
+    assert found.verdict is None
+    assert found.compliant.reason == "NoVerdict"
+    assert "looked at the skill's own files" in found.compliant.message
+    assert found.retry
+
+
+def test_a_grave_finding_in_the_files_denies_whatever_the_packages_are() -> None:
+    finding = SourceFinding("reverse-shell", Severity.CRITICAL, "main.py", 3, "opens a shell to elsewhere")
+    for changes in ({}, {"declared": (), "resolution": Lock(PLATFORM, ()), "scan": None}):
+        found = assess(make_evidence(source_findings=(finding,), **changes))
+        assert found.compliant.reason == "Denied", changes
+        assert "main.py:3 opens a shell to elsewhere (reverse-shell, Critical)" in found.compliant.message

@@ -49,12 +49,14 @@ async def core() -> Operator:
         skills=NOTHING,
         runs=NOTHING,
         accepted=NOTHING,
+        approvals=NOTHING,
         strays=NOTHING,
         feed=SimpleNamespace(revision="r1", synced_at=None),
         setup=NOTHING,
         timing=Timing(),
         name_findings=lambda _: (),
-        observer=NOTHING,
+        source_findings=lambda _: (),
+        observer=SimpleNamespace(waited=lambda _: None),  # type: ignore[arg-type]
     )
     core = Operator(parts)
     for name in ("demo", "other"):

@@ -52,12 +52,15 @@ class Lists:
 
     objects: dict[Kind, list[Body]] = field(default_factory=dict)
     meanwhile: Callable[[], None] = lambda: None
+    asked: list[Kind] = field(default_factory=list)
 
-    async def list(self, kind: Kind, **_: str) -> SimpleNamespace:
-        found = list(self.objects.get(kind, []))
+    async def project(self, kind: Kind, project: Callable[[Body], Any], **_: str) -> SimpleNamespace:
+        self.asked.append(kind)
+        await asyncio.sleep(0)
+        found = [project(body) for body in self.objects.get(kind, [])]
         if kind is Kind.SKILL:
             self.meanwhile()
-        return SimpleNamespace(items=found)
+        return SimpleNamespace(items=found, resource_version=str(len(self.asked)))
 
 
 def make_operator(lists: Lists, store: Store) -> Operator:
@@ -69,12 +72,14 @@ def make_operator(lists: Lists, store: Store) -> Operator:
         skills=nothing,
         runs=nothing,
         accepted=nothing,
+        approvals=nothing,
         strays=nothing,
         feed=feed,
         setup=SimpleNamespace(seal_key=b"k" * 32),  # type: ignore[arg-type]
         timing=Timing(),
         name_findings=lambda _: (),
-        observer=nothing,
+        source_findings=lambda _: (),
+        observer=SimpleNamespace(waited=lambda _: None),  # type: ignore[arg-type]
     )
     return Operator(parts)
 
@@ -155,15 +160,9 @@ async def test_a_status_that_was_written_during_a_list_is_kept(
 async def test_two_lists_at_a_time_do_not_disturb_each_other(
     core: Operator, lists: Lists, store: Store
 ) -> None:
-    original = lists.list
-
-    async def slowly(kind: Kind, **options: str) -> SimpleNamespace:
-        await asyncio.sleep(0)
-        return await original(kind, **options)
-
-    lists.list = slowly  # type: ignore[method-assign]
     lists.objects[Kind.SKILL] = [make_skill(5)]
-    await asyncio.gather(core.relist(), core.relist(changed_only=True), core.relist())
+    begin = core.begin_watch(Kind.SKILL, None)
+    await asyncio.gather(core.relist(), begin, core.begin_watch(Kind.SKILL, None), core.relist())
     assert version(store) == "5"
 
 
@@ -172,21 +171,22 @@ async def test_what_a_list_does_not_show_is_gone_and_its_key_is_queued(
 ) -> None:
     core.observe(Kind.SKILL, "ADDED", make_skill(5))
     await drained(core)
-    await core.relist(changed_only=True)
+    await core.begin_watch(Kind.SKILL, None)
     assert version(store) is None
     assert ("Skill", *NAME) in await drained(core)
 
 
-async def test_a_full_list_queues_every_key_and_a_quick_one_only_what_changed(
+async def test_a_full_list_queues_every_key_and_a_watch_that_begins_only_what_changed(
     core: Operator, lists: Lists, store: Store
 ) -> None:
     lists.objects[Kind.SKILL] = [make_skill(5), make_skill(5, name="other")]
     await core.relist()
     assert {key[2] for key in await drained(core)} == {"demo", "other"}
-    await core.relist(changed_only=True)
+    await core.begin_watch(Kind.SKILL, None)
+    await core.begin_watch(Kind.SKILL, None)
     assert await drained(core) == set()
     lists.objects[Kind.SKILL] = [make_skill(6), make_skill(5, name="other")]
-    await core.relist(changed_only=True)
+    await core.begin_watch(Kind.SKILL, None)
     assert await drained(core) == {("Skill", *NAME)}
     await core.relist()
     assert {key[2] for key in await drained(core)} == {"demo", "other"}
@@ -200,6 +200,17 @@ async def test_an_event_that_is_older_than_what_is_known_changes_nothing(
     assert version(store) == "6"
 
 
+async def test_pods_of_an_owner_that_is_gone_or_another_are_looked_at(core: Operator, lists: Lists) -> None:
+    for after in ([], [make_skill(9, uid="u-2")]):
+        core.observe(Kind.SKILL, "ADDED", make_skill(8))
+        core.observe(Kind.POD, "ADDED", make_pod())
+        await drained(core)
+        lists.objects[Kind.SKILL] = after
+        await core.begin_watch(Kind.SKILL, None)
+        assert ("Pod", "team", "demo-0") in await drained(core)
+        core.observe(Kind.SKILL, "DELETED", make_skill(9, uid="u-2"))
+
+
 async def test_a_successor_of_the_same_name_counts_whatever_its_version(core: Operator, store: Store) -> None:
     core.observe(Kind.SKILL, "ADDED", make_skill(6))
     core.observe(Kind.SKILL, "ADDED", make_skill(5, uid="u-2"))
@@ -208,13 +219,17 @@ async def test_a_successor_of_the_same_name_counts_whatever_its_version(core: Op
     assert record.key.uid == "u-2"
 
 
-async def test_the_first_list_of_a_watch_queues_only_what_is_new(core: Operator, store: Store) -> None:
-    core.observe(Kind.SKILL, "ADDED", make_skill(6))
-    await drained(core)
-    core.observe(Kind.SKILL, None, make_skill(6))
-    assert await drained(core) == set()
-    core.observe(Kind.SKILL, None, make_skill(7))
-    assert await drained(core) == {("Skill", *NAME)}
+async def test_the_first_watch_begins_at_the_list_of_the_start_and_the_next_lists_anew(
+    core: Operator, lists: Lists
+) -> None:
+    await core.relist()
+    before = len(lists.asked)
+    at = str(lists.asked.index(Kind.SKILL) + 1)
+    assert [await core.begin_watch(Kind.SKILL, name) for name in ("team", "other")] == [at, at]
+    assert len(lists.asked) == before
+    assert await core.begin_watch(Kind.SKILL, "team") == str(before + 1), "it was away"
+    assert lists.asked[before:] == [Kind.SKILL]
+    assert await core.begin_watch(Kind.SKILL, "other") == str(before + 1)
 
 
 @pytest.mark.parametrize(
@@ -267,15 +282,8 @@ async def test_a_change_of_it_concerns(
 
 
 async def test_every_watched_kind_can_be_listed(core: Operator, lists: Lists) -> None:
-    seen: list[Kind] = []
-    original = lists.list
-
-    async def note(kind: Kind, **options: str) -> SimpleNamespace:
-        seen.append(kind)
-        return await original(kind, **options)
-
-    lists.list = note  # type: ignore[method-assign]
     await core.relist()
+    seen = lists.asked
     assert seen == list(WATCHED)
     # What judges comes before what is judged.
     assert seen.index(Kind.PACKAGE_POLICY) < seen.index(Kind.SKILL) < seen.index(Kind.POD)

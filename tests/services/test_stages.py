@@ -32,7 +32,9 @@ async def test_two_skills_of_one_content_are_both_told_that_it_is_fetched(tmp_pa
         for name in ("first", "second"):
             # As the reconcilers do: they ask only where it is said to be due.
             if stages.fetch_due(LOCK, CONTENT):
-                stages.fetch(LOCK, CONTENT, None, deliver=deliver, waiter=partial(told.append, name))
+                stages.fetch(
+                    LOCK, CONTENT, None, deliver=deliver, namespace="team", waiter=partial(told.append, name)
+                )
             await asyncio.sleep(0)
         opened.set()
         await stages.drain()

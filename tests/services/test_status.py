@@ -62,6 +62,7 @@ def judged(
         Evidence(
             declared=declare("pandas", "requests", "rich"),
             content_digest="sha256:" + "a" * 64,
+            source_findings=(),
             platform=PLATFORM,
             agent=AgentView("analyst", Maturity.SUPERVISED),
             policies=policies,

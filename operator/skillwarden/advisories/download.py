@@ -12,7 +12,7 @@ import aiohttp
 from yarl import URL
 
 from .dumps import ARCHIVE_NAME
-from .errors import SourceUnavailableError, SyncError
+from .errors import NoDumpError, SourceUnavailableError, SyncError
 
 _CHUNK = 256 * 1024
 _MAX_REDIRECTS = 5
@@ -77,6 +77,8 @@ async def download(
     ------
     SourceUnavailableError
         Where the server does not answer or breaks off.
+    NoDumpError
+        Where it has none.
     SyncError
         Where it answers with what is not a dump.
     """
@@ -134,7 +136,8 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
     message = f"The advisory source {shown(response.url)} answers with HTTP {response.status}."
     if response.status in _UNAVAILABLE:
         raise SourceUnavailableError(message, fix="Try again later; the last good index stands.")
-    raise SyncError(message, fix="Check the address: ECOSYSTEM/all.zip is looked for below it.")
+    kind = NoDumpError if response.status == 404 else SyncError
+    raise kind(message, fix="Check the address: ECOSYSTEM/all.zip is looked for below it.")
 
 
 async def _save(

@@ -21,5 +21,9 @@ class SyncError(AdvisoryError):
     """A source of advisories was refused; the last good index stands."""
 
 
+class NoDumpError(SyncError):
+    """A source has no dump of an ecosystem (HTTP 404)."""
+
+
 class SourceUnavailableError(SyncError, UnavailableError):
     """The source does not answer now; worth another try later."""

@@ -174,9 +174,9 @@ class AdvisoryIndex:
     def _matches(self, package: PackageId) -> list[tuple[Advisory, int]]:
         matched: dict[int, list[_Entry]] = {}
         for entry in self._entries(package.ecosystem, package.name):
-            if is_affected(package.version, entry.affected):
+            if is_affected(package.version, entry.affected, package.ecosystem):
                 matched.setdefault(entry.record, []).append(entry)
-        merged = [(_merge(entries), number) for number, entries in matched.items()]
+        merged = [(_merge(entries, package.ecosystem), number) for number, entries in matched.items()]
         return sorted(merged, key=lambda pair: (pair[0].id, pair[1]))
 
     def _read_entries(self, ecosystem: Ecosystem, name: str) -> tuple[_Entry, ...]:
@@ -236,7 +236,7 @@ def _entry(row: tuple[Any, ...]) -> _Entry:
     )
 
 
-def _merge(entries: list[_Entry]) -> Advisory:
+def _merge(entries: list[_Entry], ecosystem: Ecosystem) -> Advisory:
     """Return one advisory for the entries of one record that matched one package version."""
     first = entries[0].advisory
     if len(entries) == 1:
@@ -246,6 +246,8 @@ def _merge(entries: list[_Entry]) -> Advisory:
         aliases=first.aliases,
         summary=first.summary,
         severity=highest(entry.advisory.severity for entry in entries),
-        fixed_versions=order_versions({fix for entry in entries for fix in entry.advisory.fixed_versions}),
+        fixed_versions=order_versions(
+            {fix for entry in entries for fix in entry.advisory.fixed_versions}, ecosystem
+        ),
         unevaluated=next((e.advisory.unevaluated for e in entries if e.advisory.unevaluated), ""),
     )

@@ -1,4 +1,4 @@
-"""Whether a version is affected: OSV's evaluation over PEP 440 versions.
+"""Whether a version is affected: OSV's evaluation over PEP 440 and SemVer versions.
 
 The rule is the one of the OSV schema ("Evaluation"): a version is affected if it is listed in ``versions``,
 or if walking a range's events in order of version leaves it inside. Where PEP 440 knows more than the
@@ -9,12 +9,17 @@ cannot hide an advisory.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from packaging.utils import canonicalize_version
 from packaging.version import InvalidVersion, Version
+
+from skillwarden.domain.package import Ecosystem, normalise_version
+from skillwarden.domain.semver import SemVer, parse_semver
 
 
 class EventKind(StrEnum):
@@ -58,6 +63,11 @@ class Affected:
     malformed: str = ""
 
 
+#: What versions are ordered by: PEP 440's for PyPI, SemVer's precedence for npm.
+Ordered = Version | SemVer
+_PARTIAL = re.compile(r"v?[0-9]+(\.[0-9]+)?")
+
+
 @functools.lru_cache(maxsize=65536)
 def parse_version(text: str) -> Version | None:
     """Return the PEP 440 version, or ``None`` where the text is not one."""
@@ -67,51 +77,68 @@ def parse_version(text: str) -> Version | None:
         return None
 
 
+def parse_ordered(text: str, ecosystem: Ecosystem) -> Ordered | None:
+    """Return the version in its ecosystem's order, or ``None`` where the text is not one.
+
+    Records about npm write ``1.2`` for ``1.2.0`` where SemVer wants all three.
+    """
+    match ecosystem:
+        case Ecosystem.PYPI:
+            return parse_version(text)
+        case Ecosystem.NPM:
+            if _PARTIAL.fullmatch(text):
+                text += ".0" * (2 - text.count("."))
+            return parse_semver(text)
+
+
 @functools.lru_cache(maxsize=65536)
-def version_token(text: str) -> str:
+def version_token(text: str, ecosystem: Ecosystem = Ecosystem.PYPI) -> str:
     """Return the text under which equal versions meet: ``1.0`` and ``v1.0.0`` are one; legacy ones stay."""
+    if ecosystem is Ecosystem.NPM:
+        return normalise_version(ecosystem, text.strip())
     parsed = parse_version(text)
     return canonicalize_version(parsed) if parsed is not None else text.strip()
 
 
-def sort_events(events: Iterable[Event]) -> tuple[Event, ...]:
+def sort_events(events: Iterable[Event], ecosystem: Ecosystem = Ecosystem.PYPI) -> tuple[Event, ...]:
     """Return the events in the order in which they are walked.
 
     Raises
     ------
     ValueError
-        Where an event's version is not PEP 440, so that the range cannot be evaluated.
+        Where an event's version is none of the ecosystem's, so that the range cannot be evaluated.
     """
-    return tuple(sorted(events, key=_order))
-
-
-def _order(event: Event) -> tuple[int, Version, int]:
-    if _is_lowest(event) or (event.kind is EventKind.LIMIT and event.version == "*"):
-        return 0, _ZERO, _TIE_ORDER[event.kind]
-    return 1, _bound(event), _TIE_ORDER[event.kind]
-
-
-_ZERO = Version("0")
+    first: list[Event] = []
+    others: list[Event] = []
+    for event in events:
+        unbounded = event.kind is EventKind.LIMIT and event.version == "*"
+        (first if _is_lowest(event) or unbounded else others).append(event)
+    first.sort(key=lambda event: _TIE_ORDER[event.kind])
+    # Two passes of a stable sort: SemVer's values have no order with anything but themselves.
+    others.sort(key=lambda event: _TIE_ORDER[event.kind])
+    others.sort(key=lambda event: _bound(event, ecosystem))
+    return (*first, *others)
 
 
 def _is_lowest(event: Event) -> bool:
     return event.kind is EventKind.INTRODUCED and event.version == "0"
 
 
-def _bound(event: Event) -> Version:
-    parsed = parse_version(event.version)
+def _bound(event: Event, ecosystem: Ecosystem) -> Ordered:
+    parsed = parse_ordered(event.version, ecosystem)
     if parsed is None:
-        raise ValueError(f"{event.kind.value} {event.version[:80]!r} is not a PEP 440 version")
+        scheme = "PEP 440" if ecosystem is Ecosystem.PYPI else "SemVer"
+        raise ValueError(f"{event.kind.value} {event.version[:80]!r} is not a {scheme} version")
     return parsed
 
 
-def is_affected(version: str, affected: Affected) -> bool:
+def is_affected(version: str, affected: Affected, ecosystem: Ecosystem = Ecosystem.PYPI) -> bool:
     """Whether the version is affected.
 
     A version with a local segment (``2.0+cu118``) is a build of its public version, and is affected where
     that is; against a bound that has a local segment itself the whole version counts (PEP 440, "Version
-    specifiers"). A version that PEP 440 cannot order compares by the list alone; where there is no list,
-    nothing can be said, and it counts as affected.
+    specifiers"). A version that its ecosystem cannot order compares by the list alone; where there is no
+    list, nothing can be said, and it counts as affected.
 
     Parameters
     ----------
@@ -119,21 +146,26 @@ def is_affected(version: str, affected: Affected) -> bool:
         The version asked about.
     affected
         The entry of a record for its package.
+    ecosystem
+        Whose versions they are.
     """
     if affected.malformed:
         return True
-    if version_token(version) in affected.versions:
+    if version_token(version, ecosystem) in affected.versions:
         return True
-    parsed = parse_version(version)
+    parsed = parse_ordered(version, ecosystem)
     if parsed is None:
         return not affected.versions and bool(affected.ranges)
-    if parsed.local is not None and version_token(parsed.public) in affected.versions:
-        return True
-    public = parse_version(parsed.public) or parsed if parsed.local is not None else parsed
-    return any(_inside(parsed, public, events) for events in affected.ranges)
+    public = parsed
+    if isinstance(parsed, Version) and parsed.local is not None:
+        if version_token(parsed.public) in affected.versions:
+            return True
+        public = parse_version(parsed.public) or parsed
+    return any(_inside(parsed, public, events, ecosystem) for events in affected.ranges)
 
 
-def _inside(version: Version, public: Version, events: tuple[Event, ...]) -> bool:
+def _inside(version: Any, public: Any, events: tuple[Event, ...], ecosystem: Ecosystem) -> bool:
+    """Walk a range; the versions and its bounds are of one kind, ``Version`` or ``SemVer``."""
     inside = False
     limits: list[bool] = []
     for event in events:
@@ -143,8 +175,8 @@ def _inside(version: Version, public: Version, events: tuple[Event, ...]) -> boo
         if event.kind is EventKind.LIMIT and event.version == "*":
             limits.append(True)
             continue
-        bound = _bound(event)
-        subject = public if bound.local is None else version
+        bound: Any = _bound(event, ecosystem)
+        subject = public if getattr(bound, "local", None) is None else version
         match event.kind:
             case EventKind.INTRODUCED if subject >= bound:
                 inside = True

@@ -17,7 +17,7 @@ from typing import Any
 from skillwarden.domain.finding import Severity
 from skillwarden.domain.package import Ecosystem, normalise_name
 
-from .ranges import Affected, Event, EventKind, parse_version, sort_events, version_token
+from .ranges import Affected, Event, EventKind, parse_ordered, parse_version, sort_events, version_token
 from .severity import severity_of
 
 #: More than any record of OSV's dumps by an order of magnitude; one that is larger is not evaluated.
@@ -179,7 +179,7 @@ def parse_entry(document: Mapping[str, Any], entry: Any) -> AffectedEntry | None
         raise UnreadableRecordError("names no package")
     normalised = normalise_name(ecosystem, name.strip())
     try:
-        affected, fixed = _affected(entry)
+        affected, fixed = _affected(entry, ecosystem)
     except ValueError as error:
         malformed = Affected(malformed=one_line(str(error)))
         return AffectedEntry(ecosystem, normalised, malformed, Severity.UNKNOWN, ())
@@ -195,7 +195,7 @@ def _only_git(entry: Mapping[str, Any]) -> bool:
     )
 
 
-def _affected(entry: Mapping[str, Any]) -> tuple[Affected, tuple[str, ...]]:
+def _affected(entry: Mapping[str, Any], ecosystem: Ecosystem) -> tuple[Affected, tuple[str, ...]]:
     """Return the versions that an entry states; a ``ValueError`` says why they cannot be evaluated."""
     listed = _absent_as_list(entry.get("versions"))
     ranges = _absent_as_list(entry.get("ranges"))
@@ -203,28 +203,32 @@ def _affected(entry: Mapping[str, Any]) -> tuple[Affected, tuple[str, ...]]:
         raise ValueError("`versions` is not a list of strings")
     if not isinstance(ranges, list):
         raise ValueError("`ranges` is not a list")
-    read = [events for item in ranges if (events := _events(item)) is not None]
+    read = [events for item in ranges if (events := _events(item, ecosystem)) is not None]
     if not listed and not read:
         raise ValueError("it lists no versions and no range that can be evaluated")
-    versions = frozenset(version_token(item) for item in listed)
+    versions = frozenset(version_token(item, ecosystem) for item in listed)
     if any("\n" in item for item in versions):
         raise ValueError("a listed version holds a line break")
     fixed = {
         event.version
         for events in read
         for event in events
-        if event.kind is EventKind.FIXED and parse_version(event.version) is not None
+        if event.kind is EventKind.FIXED and parse_ordered(event.version, ecosystem) is not None
     }
-    return Affected(versions=versions, ranges=tuple(read)), order_versions(fixed)
+    return Affected(versions=versions, ranges=tuple(read)), order_versions(fixed, ecosystem)
 
 
-def order_versions(versions: set[str]) -> tuple[str, ...]:
-    """Return PEP 440 versions lowest first; what is not one is left out."""
-    pairs = [(parsed, version) for version in versions if (parsed := parse_version(version)) is not None]
-    return tuple(version for _, version in sorted(pairs))
+def order_versions(versions: set[str], ecosystem: Ecosystem) -> tuple[str, ...]:
+    """Return versions lowest first, in their ecosystem's order; what is not one is left out."""
+    known: list[tuple[Any, str]] = [
+        (parsed, version)
+        for version in sorted(versions)
+        if (parsed := parse_ordered(version, ecosystem)) is not None
+    ]
+    return tuple(version for _, version in sorted(known, key=lambda pair: pair[0]))
 
 
-def _events(item: Any) -> tuple[Event, ...] | None:
+def _events(item: Any, ecosystem: Ecosystem) -> tuple[Event, ...] | None:
     if not isinstance(item, dict):
         raise ValueError("a range is not an object")
     match item.get("type"):
@@ -240,7 +244,7 @@ def _events(item: Any) -> tuple[Event, ...] | None:
     read = [_event(kind, value) for event in events for kind, value in _as_object(event).items()]
     if not any(event.kind is EventKind.INTRODUCED for event in read):
         raise ValueError("a range never says where it begins")
-    return sort_events(read)
+    return sort_events(read, ecosystem)
 
 
 def _as_object(event: Any) -> Mapping[str, Any]:

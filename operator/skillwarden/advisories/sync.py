@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -26,9 +27,9 @@ from yarl import URL
 
 from skillwarden.domain.package import Ecosystem
 
-from .download import download, dump_url, shown
+from .download import Download, download, dump_url, shown
 from .dumps import ARCHIVE_NAME, DEFAULT_LIMITS, Limits
-from .errors import AdvisoryError, SyncError
+from .errors import AdvisoryError, NoDumpError, SyncError
 from .index import AdvisoryIndex
 from .state import SyncState, read_state, write_state
 from .store import INDEX_NAME, EcosystemCounts
@@ -185,7 +186,8 @@ async def _sync(
         usable = current is not None and state is not None and state.revision == current.revision
         known = dict(state.etags) if usable and state and state.source == shown(url) and not force else {}
         folder = work / "dumps"
-        fetched = await _fetch(url, folder, known=known, say=say, limits=limits)
+        held = current.counts().keys() if current else frozenset()
+        fetched = await _fetch(url, folder, known=known, held=held, say=say, limits=limits)
         if fetched is None:
             assert current is not None and state is not None  # noqa: S101 - what `usable` says
             return _fresh(current, state, into=into)
@@ -270,24 +272,50 @@ def _check_url(source: str) -> URL:
 
 
 async def _fetch(
-    base: URL, folder: Path, *, known: dict[str, str], say: ProgressCallback, limits: Limits
+    base: URL,
+    folder: Path,
+    *,
+    known: dict[str, str],
+    held: AbstractSet[Ecosystem],
+    say: ProgressCallback,
+    limits: Limits,
 ) -> tuple[tuple[str, str], ...] | None:
-    """Fetch every ecosystem's dump; ``None`` where the server has nothing newer than we have."""
+    """Fetch every ecosystem's dump; ``None`` where the server has nothing newer than we have.
+
+    A source may serve one ecosystem only. An ecosystem that it had and lost is refused with the counts.
+    """
     etags: dict[str, str] = {}
-    fresh = True
-    for ecosystem in Ecosystem:
+    fresh: list[Ecosystem] = []
+    absent: list[NoDumpError] = []
+
+    async def fetch(ecosystem: Ecosystem, etag: str) -> Download:
         target = folder / ecosystem.value / ARCHIVE_NAME
-        target.parent.mkdir(parents=True)
-        got = await download(
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return await download(
             dump_url(base, ecosystem.value),
             target,
-            etag=known.get(ecosystem.value, ""),
+            etag=etag,
             max_bytes=limits.archive_bytes,
             on_progress=lambda done, total: say(SyncProgress(SyncStage.DOWNLOAD, done, total)),
         )
+
+    for ecosystem in Ecosystem:
+        try:
+            got = await fetch(ecosystem, known.get(ecosystem.value, ""))
+        except NoDumpError as error:
+            absent.append(error)
+            continue
         etags[ecosystem.value] = got.etag
-        fresh = fresh and got.fresh
-    return None if fresh else tuple(sorted((name, etag) for name, etag in etags.items() if etag))
+        if got.fresh:
+            fresh.append(ecosystem)
+    if not etags:
+        raise absent[0]
+    if len(fresh) == len(etags) and held <= set(fresh):
+        return None
+    for ecosystem in fresh:
+        # The index is built whole: what did not change is needed, too.
+        etags[ecosystem.value] = (await fetch(ecosystem, "")).etag
+    return tuple(sorted((name, etag) for name, etag in etags.items() if etag))
 
 
 def _check_counts(
@@ -297,14 +325,14 @@ def _check_counts(
     current: AdvisoryIndex | None,
     force: bool,
 ) -> None:
-    for ecosystem in Ecosystem:
-        found = counts.get(ecosystem, EcosystemCounts()).records
-        if found == 0:
+    records = {ecosystem: counts.get(ecosystem, EcosystemCounts()).records for ecosystem in Ecosystem}
+    for ecosystem, found in records.items():
+        before = current.counts().get(ecosystem, EcosystemCounts()).records if current else 0
+        if found == 0 and (before or not any(records.values())):
             raise SyncError(
                 f"The advisory source {source} holds no record about a package of {ecosystem.value}.",
                 fix="An empty dump is never what a database holds; the index was left as it was.",
             )
-        before = current.counts().get(ecosystem, EcosystemCounts()).records if current else 0
         if found < _SHRINK * before and not force:
             raise SyncError(
                 f"The advisory source {source} has {found} records for {ecosystem.value};"

@@ -19,7 +19,11 @@ SANDBOX_ENV: Mapping[str, str] = {
 #: Names a skill may not set: ours, and those that make a loader, shell or interpreter run other code than
 #: was judged.
 RESERVED_ENV = frozenset(
-    {*SANDBOX_ENV, "PATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONPLATLIBDIR", "BASH_ENV", "ENV"}
+    {
+        *SANDBOX_ENV,
+        *("PATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONPLATLIBDIR", "BASH_ENV", "ENV"),
+        *("NODE_OPTIONS", "NODE_PATH", "NODE_REPL_EXTERNAL_MODULE", "NODE_EXTRA_CA_CERTS"),
+    }
 )
 RESERVED_PREFIXES = ("SKILLWARDEN_", "LD_")
 

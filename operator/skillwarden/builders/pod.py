@@ -217,7 +217,13 @@ def _prepare_container(request: PodRequest) -> dict[str, Any]:
 def _skill_container(request: PodRequest) -> dict[str, Any]:
     env = [*SANDBOX_ENV.items(), *request.spec.sandbox.env]
     source = f"{sandbox.VOLUME}/{sandbox.SOURCE}"
-    shown = [sandbox.SOURCE, sandbox.ENVIRONMENT, *([] if request.input_digest is None else [sandbox.INPUT])]
+    shown = [
+        sandbox.SOURCE,
+        sandbox.ENVIRONMENT,
+        # Beside the source and above it: where require() and import look, which ignore NODE_PATH alike.
+        *([sandbox.MODULES] if request.platform.node else []),
+        *([] if request.input_digest is None else [sandbox.INPUT]),
+    ]
     return {
         "name": SKILL_CONTAINER,
         "image": request.images.runtime,

@@ -21,21 +21,24 @@ from ..depot.store import DepotStore
 from ..domain.assess import Assessment, Evidence
 from ..domain.errors import InvalidInputError, UnavailableError
 from ..domain.policy import Maturity
-from ..resolve.python import PythonResolver
-from ..runtime.context import resolver_settings, sandbox_setup, utc_now
+from ..runtime.context import closure_resolver, sandbox_setup, utc_now
 from ..runtime.settings import Settings
 from ..scan.factory import default_scanners
 from ..scan.runner import ScanRunner
+from ..scan.source.look import source_findings
 from ..scan.typosquat import typosquat_findings
-from ..services.judge import choose_platform
 from ..services.offline import OfflineCase, judge_offline
 from ..services.records import SkillRecord, agent_record, policy_record, skill_record
-from ..services.skill_folder import SKILL_FILE
+from ..services.runtimes import choose_platform
 from ..services.stages import Stages
 from ..services.store import readable
+from ..skillmd.frontmatter import SKILL_FILE
+from ..skillmd.manifest import is_skill_folder
+from ..skillmd.problems import FolderError
 from .cluster import run_command
+from .importing import show_remarks
 from .manifests import Given, baseline_policies, read_documents, read_given
-from .outcome import UNDECIDED, outcome_of
+from .outcome import UNDECIDED, Outcome, outcome_of, outcome_of_folder
 from .render import render_json, render_sarif, render_table
 from .showpod import pod_of
 from .terminal import output, progress
@@ -111,10 +114,18 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
             raise InvalidInputError(
                 "--show-pod has no place in SARIF.", fix="Use --format table or --format json."
             )
+        asked = named_maturity(maturity)
         given = read_given(path)
+        show_remarks(path, given.remarks)
         record = _one_skill(given, path)
         policies = _policies(policy, given)
-        level = _maturity(maturity, record, given)
+        level = _maturity(asked, record, given)
+    except FolderError as error:
+        outcome = outcome_of_folder(
+            path.resolve().name, error.remarks, named_maturity(maturity) or Maturity.STUDENT
+        )
+        _print(outcome, fmt=fmt, path=path)
+        raise typer.Exit(outcome.exit_code) from error
     except InvalidInputError as error:
         typer.echo(f"skillwarden check: {error}", err=True)
         raise typer.Exit(WRONG_USE) from error
@@ -128,7 +139,7 @@ def _one_skill(given: Given, path: Path) -> SkillRecord:
             f"{path} holds {len(given.skills)} Skills; check takes one at a time.",
             fix="Give a file or folder that holds exactly one.",
         )
-    return skill_record(given.skills[0], name_findings=typosquat_findings)
+    return skill_record(given.skills[0], name_findings=typosquat_findings, source_findings=source_findings)
 
 
 def _policies(paths: list[Path] | None, given: Given) -> list[dict[str, Any]]:
@@ -142,12 +153,25 @@ def _policies(paths: list[Path] | None, given: Given) -> list[dict[str, Any]]:
     return given.policies or baseline_policies()
 
 
-def _maturity(text: str | None, record: SkillRecord, given: Given) -> Maturity:
-    if text is not None:
-        for level in Maturity:
-            if level.value.lower() == text.lower():
-                return level
-        raise InvalidInputError(f"--maturity {text} is not one of {', '.join(m.value for m in Maturity)}.")
+def named_maturity(text: str | None) -> Maturity | None:
+    """Return the level of a name, in any case; ``None`` for no name.
+
+    Raises
+    ------
+    InvalidInputError
+        Where there is no such level.
+    """
+    if text is None:
+        return None
+    for level in Maturity:
+        if level.value.lower() == text.lower():
+            return level
+    raise InvalidInputError(f"--maturity {text} is not one of {', '.join(m.value for m in Maturity)}.")
+
+
+def _maturity(level: Maturity | None, record: SkillRecord, given: Given) -> Maturity:
+    if level is not None:
+        return level
     name = record.spec.agent if record.spec else None
     agents = [agent_record(body) for body in given.agents]
     found = next((agent for agent in agents if name is not None and agent.name == name), None)
@@ -171,7 +195,7 @@ async def _check(
         store = DepotStore(settings.state_dir / "depot")
         fetcher = await stack.enter_async_context(Fetcher(store))
         stages = Stages(
-            resolver=PythonResolver(resolver_settings(settings)),
+            resolver=closure_resolver(settings),
             scans=ScanRunner(
                 default_scanners(feed), deadline_seconds=settings.scan_deadline, max_concurrency=4
             ),
@@ -230,17 +254,20 @@ def _report(
     settings: Settings,
     show_pod: bool,
 ) -> int:
-    outcome = outcome_of(record, assessment)
     pod = pod_of(record, evidence, assessment, settings) if show_pod else None
+    outcome = outcome_of(record, assessment)
+    _print(outcome, fmt=fmt, path=path, extra={"pod": pod} if show_pod else None)
+    if show_pod and fmt is OutputFormat.TABLE:
+        typer.echo("---\n" + yaml.safe_dump(pod, sort_keys=False) if pod else "\nNo Pod would run.")
+    return outcome.exit_code
+
+
+def _print(outcome: Outcome, *, fmt: OutputFormat, path: Path, extra: dict[str, Any] | None = None) -> None:
     match fmt:
         case OutputFormat.JSON:
-            extra = {"pod": pod} if show_pod else None
             typer.echo(render_json(outcome.explanation, problems=outcome.problems, extra=extra), nl=False)
         case OutputFormat.SARIF:
-            uri = path / SKILL_FILE if (path / SKILL_FILE).is_file() else path
+            uri = path / SKILL_FILE if is_skill_folder(path) else path
             typer.echo(render_sarif(outcome.explanation, uri.as_posix(), problems=outcome.problems), nl=False)
         case OutputFormat.TABLE:
             render_table(outcome.explanation, output(), problems=outcome.problems)
-            if show_pod:
-                typer.echo("---\n" + yaml.safe_dump(pod, sort_keys=False) if pod else "\nNo Pod would run.")
-    return outcome.exit_code

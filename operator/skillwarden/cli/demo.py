@@ -26,6 +26,7 @@ from ..kube.gateway import Gateway
 from ..kube.kinds import Kind
 from . import explain
 from .cluster import connected, run_command
+from .demo_reviewer import Reviewer
 from .local import Folder, folder
 
 COLUMNS = ("Skill", "Agent", "Maturity", "Verdict", "Ready", "Reason", "Packages", "Critical")
@@ -42,11 +43,14 @@ class Expected:
         ``status.verdict``, and the reason of the condition Ready.
     run
         Name of its SkillRun, its exit code, and a text in its output or log; ``None`` if nothing runs.
+    approve
+        Why a reviewer approves what the skill waits for; empty: nobody does.
     """
 
     verdict: str
     reason: str
     run: dict[str, Any] | None = None
+    approve: str = ""
 
     def met(self, skill: dict[str, Any] | None, run: dict[str, Any] | None) -> bool:
         """Whether skill and run are there."""
@@ -101,7 +105,10 @@ async def _demo(manifests: Path, *, keep: bool, seconds: float) -> int:
             _step(console, f"kubectl apply -f {manifests / part}")
             _kubectl(place, "apply", "-f", str(manifests / part))
         async with connected(place.kubeconfig, None) as gateway:
-            met = await _watch(gateway, expected, console, seconds=seconds)
+            reviewer = Reviewer(
+                place.kubeconfig, {name: item.approve for name, item in expected.items() if item.approve}
+            )
+            met = await _watch(gateway, expected, console, reviewer, seconds=seconds)
             await _show_runs(gateway, expected, console)
             await _show_denial(gateway, expected, console)
     finally:
@@ -174,7 +181,9 @@ def _warn_if_simulated(console: Console, place: Folder) -> None:
         )
 
 
-async def _watch(gateway: Gateway, expected: dict[str, Expected], console: Console, *, seconds: float) -> int:
+async def _watch(
+    gateway: Gateway, expected: dict[str, Expected], console: Console, reviewer: Reviewer, *, seconds: float
+) -> int:
     """Show the table until every sample is as expected or the time is over; return how many are."""
     deadline = time.monotonic() + seconds
     live = Live(console=console, refresh_per_second=4, transient=False) if console.is_terminal else None
@@ -184,6 +193,8 @@ async def _watch(gateway: Gateway, expected: dict[str, Expected], console: Conso
     try:
         while True:
             skills, runs = await _look(gateway)
+            for words in await reviewer.decide(skills):
+                console.print(f"  {words}", highlight=False, markup=False)
             met = sum(
                 item.met(skills.get(name), _run_of(item, name, runs)) for name, item in expected.items()
             )

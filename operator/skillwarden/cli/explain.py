@@ -78,7 +78,8 @@ def show(body: dict[str, Any], console: Console) -> None:
     _list(
         "Waiting for approval",
         [
-            f"{item['declared']}: {', '.join(item['packages'])} (from {item['minMaturity']})"
+            f"{item['declared']}: {', '.join(item['packages'])} (for {item['minMaturity']}"
+            f"{'; skillwarden approve ' + item['name'] if item.get('name') else ''})"
             for item in status.get("pendingApprovals") or []
         ],
         console,

@@ -20,7 +20,17 @@ from ..kube.gateway import Gateway
 from ..kube.kinds import Kind
 from ..localcluster.cluster import LocalCluster
 from ..localcluster.node.config import DepotEndpoint
-from ..localcluster.node.runtimes import OPERATOR_IMAGE, find_pythons, python_image_name, running_python
+from ..localcluster.node.runtimes import (
+    OPERATOR_IMAGE,
+    NodeRuntime,
+    PythonRuntime,
+    find_node,
+    find_pythons,
+    mixed_image_name,
+    node_image_name,
+    python_image_name,
+    running_python,
+)
 
 if TYPE_CHECKING:
     from .local import Folder
@@ -74,15 +84,26 @@ def serve_until_stopped(place: Folder) -> None:
 
 def operator_env(place: Folder) -> dict[str, str]:
     """Return the operator's settings for this machine."""
-    runtimes = {item.version: python_image_name(item.version) for item in asyncio.run(find_pythons())}
+    pythons, node = asyncio.run(_interpreters())
+    runtimes = {item.version: python_image_name(item.version) for item in pythons}
+    nodes = {node.version: node_image_name(node.version)} if node else {}
+    mixed = {
+        f"python{python}-node{version}": mixed_image_name(python, version)
+        for python in runtimes
+        for version in nodes
+    }
     return {
         "SKILLWARDEN_KUBECONFIG": str(place.kubeconfig),
         "SKILLWARDEN_RUNTIMES": json.dumps(runtimes),
         "SKILLWARDEN_DEFAULT_PYTHON": running_python().version,
+        "SKILLWARDEN_NODE_RUNTIMES": json.dumps(nodes),
+        "SKILLWARDEN_DEFAULT_NODE": node.version if node else "",
+        "SKILLWARDEN_MIXED_RUNTIMES": json.dumps(mixed),
         "SKILLWARDEN_OPERATOR_IMAGE": OPERATOR_IMAGE,
         "SKILLWARDEN_LIBC": libc(),
         # The one user of this machine's kubeconfig may do anything there; and the node isolates by itself.
         "SKILLWARDEN_TRUST_AGENT_REFS": "true",
+        "SKILLWARDEN_TRUST_APPROVALS": "true",
         "SKILLWARDEN_NETWORK_ENFORCED": "true",
         "SKILLWARDEN_DEPOT__UNIX_SOCKET": str(place.socket),
         "SKILLWARDEN_DEPOT__KEY_FILE": str(place.key),
@@ -93,6 +114,10 @@ def operator_env(place: Folder) -> dict[str, str]:
         "SKILLWARDEN_ADVISORIES_DIR": str(place.advisories),
         "SKILLWARDEN_METRICS_ADDRESS": "127.0.0.1:0",
     }
+
+
+async def _interpreters() -> tuple[list[PythonRuntime], NodeRuntime | None]:
+    return await find_pythons(), await find_node()
 
 
 def libc() -> str:

@@ -9,7 +9,23 @@ import typer
 
 from .. import __version__
 from ..domain.errors import SkillwardenError
-from . import advisories, check, crd, demo, depot, digest, explain, local, operator, report, run, sandbox
+from . import (
+    advisories,
+    approvals,
+    bans,
+    check,
+    crd,
+    demo,
+    depot,
+    digest,
+    explain,
+    importing,
+    local,
+    operator,
+    report,
+    run,
+    sandbox,
+)
 
 #: What a shell gets for wrong use (EX_USAGE of sysexits.h); 2 is taken by "could not be judged".
 EXIT_USAGE = 64
@@ -46,6 +62,13 @@ app.command("run")(run.command)
 app.command("digest")(digest.command)
 app.command("crd")(crd.command)
 app.command("demo")(demo.command)
+app.command("import")(importing.command)
+app.command("approvals")(approvals.approvals)
+app.command("approve")(approvals.approve)
+app.command("deny")(approvals.deny)
+app.command("ban")(bans.ban)
+app.command("unban")(bans.unban)
+app.command("why")(explain.command)
 app.add_typer(advisories.app, name="advisories")
 app.add_typer(local.app, name="local")
 app.add_typer(operator.app, name="operator")

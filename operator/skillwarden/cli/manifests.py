@@ -10,7 +10,10 @@ from typing import Any
 
 from ..api.v1alpha1 import API_VERSION, GROUP
 from ..domain.errors import InvalidInputError
-from ..services.skill_folder import SKILL_FILE, load_yaml, read_skill_folder
+from ..skillmd.frontmatter import SKILL_FILE
+from ..skillmd.manifest import import_folder, is_skill_folder
+from ..skillmd.plain_yaml import load_yaml
+from ..skillmd.problems import Remark
 
 MAX_MANIFEST_BYTES = 4 * 2**20
 
@@ -23,11 +26,14 @@ class Given:
     ----------
     skills, agents, policies
         Objects by kind; policies of both kinds, with their kind.
+    remarks
+        What is to be said about a skill's folder.
     """
 
     skills: list[dict[str, Any]] = field(default_factory=list)
     agents: list[dict[str, Any]] = field(default_factory=list)
     policies: list[dict[str, Any]] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
 
 
 def read_given(path: Path) -> Given:
@@ -36,11 +42,14 @@ def read_given(path: Path) -> Given:
     Raises
     ------
     InvalidInputError
-        Where there is nothing to read, or it cannot be read.
+        Where there is nothing to read, or it cannot be read; a ``FolderError`` holds every reason why a
+        skill's folder cannot be taken.
     """
     given = Given()
-    if path.is_dir() and (path / SKILL_FILE).is_file():
-        given.skills.append(read_skill_folder(path))
+    if path.is_dir() and is_skill_folder(path):
+        imported = import_folder(path)
+        given.skills.append(imported.manifest)
+        given.remarks.extend(imported.remarks)
         return given
     sources = sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if path.is_dir() else [path]
     for source in sources:

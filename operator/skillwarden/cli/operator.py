@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from ..domain.errors import SkillwardenError
+from ..domain.errors import SkillwardenError, UnavailableError
 from ..runtime import logs
 from ..runtime.context import operator
 from ..runtime.settings import Settings
@@ -69,5 +69,14 @@ async def _until_stopped(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    async with operator(settings):
-        await stopped.wait()
+    async with operator(settings) as core:
+        ends = [asyncio.create_task(event.wait()) for event in (stopped, core.lost)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for task in ends:
+            task.cancel()
+        if core.lost.is_set():
+            raise UnavailableError(
+                f"the lease {settings.lease} was lost: another operator may lead.",
+                fix="Where this is seldom, nothing: the Pod starts anew and stands by. Else look whether the"
+                " API server answers in time.",
+            )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..domain.assess import Assessment
-from ..domain.conditions import Status
+from ..domain.conditions import AcceptedReason, Status
 from ..domain.explain import Explanation, SeverityCounts, explain
 from ..domain.grounds import one_line
 from ..domain.merge import merge_findings
+from ..domain.policy import Maturity
 from ..domain.verdict import ComplianceReason
 from ..services.offline import obstacle
 from ..services.records import SkillRecord
+from ..skillmd.problems import Level, Remark
 from .render import Problem
 
 ALLOWED, NOT_ALLOWED, UNDECIDED = 0, 1, 2
@@ -46,7 +49,7 @@ def outcome_of(record: SkillRecord, assessment: Assessment) -> Outcome:
     subject = one_line(named)
     if assessment.verdict is None:
         problems = _problems(record, assessment)
-        explanation = _without_verdict(subject, assessment, problems)
+        explanation = _without_verdict(subject, assessment.maturity, problems)
         definite = all(problem.definite for problem in problems)
         return Outcome(explanation, problems, NOT_ALLOWED if definite else UNDECIDED)
     findings = merge_findings(assessment.scan.reports) if assessment.scan else record.name_findings
@@ -56,6 +59,23 @@ def outcome_of(record: SkillRecord, assessment: Assessment) -> Outcome:
     if assessment.compliant.status is Status.UNKNOWN:
         return Outcome(explanation, (), UNDECIDED)
     return Outcome(explanation, (), ALLOWED if assessment.allowed else NOT_ALLOWED)
+
+
+def outcome_of_folder(name: str, remarks: Iterable[Remark], maturity: Maturity) -> Outcome:
+    """Return what a folder comes to that cannot be a Skill: each error a problem."""
+    problems = tuple(
+        Problem(
+            AcceptedReason.INVALID_PACKAGE if item.code else AcceptedReason.INVALID_SOURCE,
+            f"{item.file}{f':{item.line}' if item.line else ''}: {item.message}",
+            item.fix,
+            code=item.code,
+            file=item.file,
+            line=item.line,
+        )
+        for item in remarks
+        if item.level is Level.ERROR
+    )
+    return Outcome(_without_verdict(one_line(name), maturity, problems), problems, NOT_ALLOWED)
 
 
 def _problems(record: SkillRecord, assessment: Assessment) -> tuple[Problem, ...]:
@@ -69,7 +89,7 @@ def _problems(record: SkillRecord, assessment: Assessment) -> tuple[Problem, ...
     return (Problem(draft.reason, draft.message, definite=definite),)
 
 
-def _without_verdict(subject: str, assessment: Assessment, problems: tuple[Problem, ...]) -> Explanation:
+def _without_verdict(subject: str, maturity: Maturity, problems: tuple[Problem, ...]) -> Explanation:
     first = problems[0]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     word = "is not allowed" if first.definite else "cannot be judged"
@@ -78,7 +98,7 @@ def _without_verdict(subject: str, assessment: Assessment, problems: tuple[Probl
         headline=f"{subject} {word} ({first.reason}): {first.message}{more}",
         allowed=False,
         reason=ComplianceReason.NO_VERDICT,
-        maturity=assessment.maturity,
+        maturity=maturity,
         lock_digest=None,
         platform=None,
         packages=(),

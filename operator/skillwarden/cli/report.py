@@ -93,7 +93,7 @@ def show(lock: Lock, scan: ScanResult | None, console: Console) -> None:
         packages.add_column(column, overflow="fold")
     for package in lock.packages:
         path = " > ".join(lock.paths[package.id])
-        packages.add_row(str(package.id), package.artefact.filename, package.artefact.sha256, path)
+        packages.add_row(str(package.id), package.artefact.filename, package.artefact.digest, path)
     console.print(packages)
     if scan is None:
         console.print("\nIt was not scanned." if lock.packages else "\nThere is nothing to scan.")

@@ -8,6 +8,7 @@ from ..domain.errors import InvalidInputError
 
 PREFIX = "sha256:"
 _HEX = re.compile(r"[0-9a-f]{64}")
+_ARTEFACT = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 
 
 def hex_of(digest: str) -> str:
@@ -24,14 +25,17 @@ def hex_of(digest: str) -> str:
     return text
 
 
-def check_hex(sha256: str) -> str:
-    """Return a bare hexadecimal SHA-256 as it is.
+def split_artefact_digest(digest: str) -> tuple[str, str]:
+    """Return algorithm and hexadecimal characters of an artefact's digest.
 
     Raises
     ------
     InvalidInputError
-        Where the text is anything else.
+        Where the text is neither ``sha256:`` nor ``sha512:`` with that many digits.
     """
-    if not _HEX.fullmatch(sha256):
-        raise InvalidInputError(f"{sha256[:100]!r} is not a SHA-256 in lower-case hexadecimal.")
-    return sha256
+    if not _ARTEFACT.fullmatch(digest):
+        raise InvalidInputError(
+            f"{digest[:100]!r} is neither sha256: nor sha512: with that many lower-case hexadecimal digits."
+        )
+    algorithm, _, text = digest.partition(":")
+    return algorithm, text

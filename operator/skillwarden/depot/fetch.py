@@ -23,7 +23,7 @@ from yarl import URL
 
 from ..domain.errors import IntegrityError, InvalidInputError, SkillwardenError, UnavailableError
 from ..domain.lock import Artefact, Lock
-from .digests import check_hex
+from .digests import split_artefact_digest
 from .files import PendingFile
 from .protocol import FetchReport, MissingArtefact
 from .store import DepotStore
@@ -136,7 +136,7 @@ class Fetcher:
             Where the index does not answer, or not in time or not to the end.
         """
         try:
-            check_hex(artefact.sha256)
+            split_artefact_digest(artefact.digest)
         except InvalidInputError as error:
             raise FetchRefusedError(f"{artefact.filename}: its hash cannot be used: {error}") from error
         key = (artefact, hosts)
@@ -155,7 +155,7 @@ class Fetcher:
 
     async def _get(self, artefact: Artefact, hosts: frozenset[str]) -> None:
         async with self._slots:
-            if await asyncio.to_thread(self._store.has_artefact, artefact.sha256):
+            if await asyncio.to_thread(self._store.has_artefact, artefact.digest):
                 return
             try:
                 async with asyncio.timeout(self._settings.deadline_seconds):
@@ -185,7 +185,7 @@ class Fetcher:
                     url = redirect_target(artefact, response, hosts)
                     continue
                 _check_status(artefact, response)
-                with self._store.new_artefact() as file:
+                with self._store.new_artefact(artefact.digest) as file:
                     await self._receive(artefact, response, file)
                     await self._land(artefact, file)
                 return
@@ -209,7 +209,7 @@ class Fetcher:
 
     async def _land(self, artefact: Artefact, file: PendingFile) -> None:
         try:
-            await asyncio.to_thread(self._store.commit_artefact, file, sha256=artefact.sha256)
+            await asyncio.to_thread(self._store.commit_artefact, file, digest=artefact.digest)
         except IntegrityError as error:
             raise IntegrityError(
                 f"{artefact.filename} from {_where(artefact.url)} is not the file that the lock names:"

@@ -26,12 +26,12 @@ _SWEEP_AFTER_SECONDS = 60
 class PendingFile:
     """A file being written in the temp folder; it gets its name only when its hash is the promised one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, algorithm: str = "sha256") -> None:
         self._path = folder / uuid.uuid4().hex
         self._file = self._path.open("xb")
         # Held until close: the sweep of another process takes only what nobody holds.
         fcntl.flock(self._file, fcntl.LOCK_EX)
-        self._hash = hashlib.sha256()
+        self._hash = hashlib.new(algorithm)
         self.size = 0
 
     def write(self, data: bytes) -> None:
@@ -40,19 +40,24 @@ class PendingFile:
         self._hash.update(data)
         self.size += len(data)
 
-    def commit(self, target: Path, *, sha256: str) -> None:
+    def commit(self, target: Path, *, digest: str) -> None:
         """Make the bytes durable and give them their name.
+
+        Parameters
+        ----------
+        target
+            Their name.
+        digest
+            ``algorithm:hexadecimal``, of the algorithm that the file was opened with.
 
         Raises
         ------
         IntegrityError
-            Where the bytes written do not have the hash; nothing lands.
+            Where the bytes written do not have the digest; nothing lands.
         """
-        found = self._hash.hexdigest()
-        if found != sha256:
-            raise IntegrityError(
-                f"{self.size} bytes were received with SHA-256 {found}, but {sha256} was promised."
-            )
+        found = f"{self._hash.name}:{self._hash.hexdigest()}"
+        if found != digest:
+            raise IntegrityError(f"{self.size} bytes were received with {found}, but {digest} was promised.")
         self._file.flush()
         os.fsync(self._file.fileno())
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -66,9 +71,9 @@ class PendingFile:
 
 
 @contextlib.contextmanager
-def pending(folder: Path) -> Iterator[PendingFile]:
+def pending(folder: Path, *, algorithm: str = "sha256") -> Iterator[PendingFile]:
     """Open a pending file and drop it at the end, unless it was committed."""
-    file = PendingFile(folder)
+    file = PendingFile(folder, algorithm=algorithm)
     try:
         yield file
     finally:
@@ -96,13 +101,13 @@ def sweep(folder: Path) -> int:
     return removed
 
 
-def hash_file(file: BinaryIO) -> str:
-    """Return the SHA-256 of the rest of a file, and rewind it."""
-    digest = hashlib.sha256()
+def hash_file(file: BinaryIO, *, algorithm: str) -> str:
+    """Return ``algorithm:hexadecimal`` of the rest of a file, and rewind it."""
+    digest = hashlib.new(algorithm)
     while chunk := file.read(CHUNK):
         digest.update(chunk)
     file.seek(0)
-    return digest.hexdigest()
+    return f"{algorithm}:{digest.hexdigest()}"
 
 
 def remove_if_same(path: Path, file: BinaryIO) -> None:
@@ -117,7 +122,7 @@ def write_sealed(path: Path, data: bytes, *, temp: Path) -> None:
     sealed = hashlib.sha256(data).hexdigest().encode() + b"\n" + data
     with pending(temp) as file:
         file.write(sealed)
-        file.commit(path, sha256=hashlib.sha256(sealed).hexdigest())
+        file.commit(path, digest=f"sha256:{hashlib.sha256(sealed).hexdigest()}")
 
 
 def read_sealed(path: Path) -> bytes | None:

@@ -38,7 +38,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/sandbox/inputs/{digest}", _input)
     app.router.add_get("/sandbox/simple/", _projects)
     app.router.add_get("/sandbox/simple/{name}/", _project)
-    app.router.add_get("/sandbox/files/{sha256}/{filename}", _file)
+    app.router.add_get("/sandbox/files/{digest}/{filename}", _file)
 
 
 async def _lock(request: web.Request) -> web.Response:
@@ -76,18 +76,21 @@ async def _project(request: web.Request) -> web.Response:
     if package is None:
         raise web.HTTPNotFound
     artefact = package.artefact
-    address = f"../../files/{artefact.sha256}/{quote(artefact.filename)}"
+    address = f"../../files/{artefact.digest}/{quote(artefact.filename)}"
     if _wants_json(request):
-        file = {"filename": artefact.filename, "url": address, "hashes": {"sha256": artefact.sha256}}
+        file = {"filename": artefact.filename, "url": address, "hashes": {artefact.algorithm: artefact.hex}}
         record = {"meta": {"api-version": "1.0"}, "name": package.id.name, "files": [file]}
         return web.json_response(record, content_type=JSON_TYPE)
-    return _page(f"Links for {package.id.name}", [(f"{address}#sha256={artefact.sha256}", artefact.filename)])
+    return _page(
+        f"Links for {package.id.name}",
+        [(f"{address}#{artefact.algorithm}={artefact.hex}", artefact.filename)],
+    )
 
 
 async def _file(request: web.Request) -> web.StreamResponse:
     lock = await _granted_lock(request)
-    asked = (request.match_info["sha256"], request.match_info["filename"])
-    if asked not in {(package.artefact.sha256, package.artefact.filename) for package in lock.packages}:
+    asked = (request.match_info["digest"], request.match_info["filename"])
+    if asked not in {(package.artefact.digest, package.artefact.filename) for package in lock.packages}:
         raise web.HTTPNotFound
     file = await in_thread(request.app[STORE].open_artefact, asked[0])
     if file is None:

@@ -1,7 +1,7 @@
 """The content-addressed store on disk: whole files by digest, and nothing that fails its hash is served.
 
-Layout below the root: ``artefacts/ab/<sha256>``, ``contents/``, ``inputs/`` (raw bytes, named by their
-hash); ``locks/``, ``keys/``, ``scans/`` (sealed JSON records); ``tmp/`` (what is being written).
+Layout below the root: ``artefacts/<algorithm>/ab/<hash>``, ``contents/``, ``inputs/`` (raw bytes, named by
+their hash); ``locks/``, ``keys/``, ``scans/`` (sealed JSON records); ``tmp/`` (what is being written).
 All methods block; on an event loop they are called through ``asyncio.to_thread``.
 """
 
@@ -19,7 +19,7 @@ from ..domain.content import digest_of
 from ..domain.finding import ScanResult
 from ..domain.lock import Lock
 from . import files
-from .digests import PREFIX, check_hex, hex_of
+from .digests import hex_of, split_artefact_digest
 
 _LATEST = "latest"
 
@@ -114,43 +114,43 @@ class DepotStore:
 
     # Artefacts.
 
-    def has_artefact(self, sha256: str) -> bool:
+    def has_artefact(self, digest: str) -> bool:
         """Whether the artefact is here and whole; what this process hashed before is not hashed anew."""
-        path = self._artefact_path(sha256)
+        path = self._artefact_path(digest)
         try:
             state = _identity(path.stat())
         except FileNotFoundError:
             return False
-        if self._verified.get(sha256) == state:
+        if self._verified.get(digest) == state:
             return True
-        file = self.open_artefact(sha256)
+        file = self.open_artefact(digest)
         if file is None:
             return False
         file.close()
         return True
 
-    def open_artefact(self, sha256: str) -> BinaryIO | None:
+    def open_artefact(self, digest: str) -> BinaryIO | None:
         """Open an artefact, every byte just verified, or return ``None``; a corrupt one is removed."""
-        path = self._artefact_path(sha256)
+        path = self._artefact_path(digest)
         try:
             file = path.open("rb")
         except FileNotFoundError:
             return None
-        if files.hash_file(file) != sha256:
-            self._verified.pop(sha256, None)
+        if files.hash_file(file, algorithm=split_artefact_digest(digest)[0]) != digest:
+            self._verified.pop(digest, None)
             files.remove_if_same(path, file)
             file.close()
             return None
-        self._verified[sha256] = _identity(os.fstat(file.fileno()))
+        self._verified[digest] = _identity(os.fstat(file.fileno()))
         return file
 
     @contextlib.contextmanager
-    def new_artefact(self) -> Iterator[files.PendingFile]:
+    def new_artefact(self, digest: str) -> Iterator[files.PendingFile]:
         """Open a pending file for ``commit_artefact``; it is dropped at the end unless committed."""
-        with files.pending(self._temp) as file:
+        with files.pending(self._temp, algorithm=split_artefact_digest(digest)[0]) as file:
             yield file
 
-    def commit_artefact(self, file: files.PendingFile, *, sha256: str) -> None:
+    def commit_artefact(self, file: files.PendingFile, *, digest: str) -> None:
         """Let an artefact land.
 
         Raises
@@ -158,14 +158,14 @@ class DepotStore:
         IntegrityError
             Where its bytes do not have the hash.
         """
-        file.commit(self._artefact_path(sha256), sha256=sha256)
+        file.commit(self._artefact_path(digest), digest=digest)
 
     def _put_bytes(self, kind: str, data: bytes) -> str:
         digest = digest_of(data)
         if self._get_bytes(kind, digest) is None:
             with files.pending(self._temp) as file:
                 file.write(data)
-                file.commit(self._bytes_path(kind, digest), sha256=digest.removeprefix(PREFIX))
+                file.commit(self._bytes_path(kind, digest), digest=digest)
         return digest
 
     def _get_bytes(self, kind: str, digest: str) -> bytes | None:
@@ -196,8 +196,9 @@ class DepotStore:
         name = hex_of(digest)
         return self._root / kind / name[:2] / name
 
-    def _artefact_path(self, sha256: str) -> Path:
-        return self._root / "artefacts" / check_hex(sha256)[:2] / sha256
+    def _artefact_path(self, digest: str) -> Path:
+        algorithm, name = split_artefact_digest(digest)
+        return self._root / "artefacts" / algorithm / name[:2] / name
 
     def _lock_path(self, digest: str) -> Path:
         return self._root / "locks" / hex_of(digest)

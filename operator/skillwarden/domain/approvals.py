@@ -9,8 +9,11 @@ from functools import cached_property
 from .closure import Closure, Node
 from .finding import Finding
 from .policy import Maturity
+from .source_finding import SourceFinding
 from .verdict import Approval
 
+#: Stands for a kind of finding where an approval accepts what was found in a skill's own files.
+SOURCE_KIND = "source"
 #: An approval that covers the ground and never ends.
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
@@ -46,9 +49,7 @@ class ApprovalBook:
         artefacts = self._closure.by_artefact.keys()
         found: dict[str, list[Approval]] = {}
         for approval in self._approvals:
-            if not approval.approved or not approval.min_maturity <= self._maturity:
-                continue
-            if approval.expires_at is not None and approval.expires_at <= self._now:
+            if not self._counts(approval):
                 continue
             for hash_ in artefacts & approval.artefacts:
                 found.setdefault(hash_, []).append(approval)
@@ -82,11 +83,36 @@ class ApprovalBook:
         return max(
             (
                 approval.expires_at or FOREVER
-                for approval in self._by_artefact.get(node.package.artefact.sha256, ())
+                for approval in self._by_artefact.get(node.package.artefact.digest, ())
                 if _accepts(approval, finding)
             ),
             default=None,
         )
+
+    def covers_source(self, content_digest: str | None, finding: SourceFinding) -> datetime | None:
+        """Return until when a ground about the skill's own files is lifted; as ``covers``."""
+        pair = (SOURCE_KIND, finding.rule)
+        return max(
+            (
+                approval.expires_at or FOREVER
+                for approval in self._approvals
+                if content_digest in approval.artefacts
+                and pair in approval.accepted_findings
+                and self._counts(approval)
+            ),
+            default=None,
+        )
+
+    def denial_of(self, content_digest: str | None) -> Approval | None:
+        """Return a refusal of the skill's own files, or ``None``."""
+        return next(
+            (item for item in self._approvals if not item.approved and content_digest in item.artefacts), None
+        )
+
+    def _counts(self, approval: Approval) -> bool:
+        """Whether an approval is one, for this maturity, now."""
+        current = approval.expires_at is None or approval.expires_at > self._now
+        return approval.approved and approval.min_maturity <= self._maturity and current
 
 
 def _accepts(approval: Approval, finding: Finding) -> bool:

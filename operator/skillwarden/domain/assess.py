@@ -27,6 +27,7 @@ from .lock import Lock, Platform
 from .package import DeclaredPackage
 from .policy import Action, Maturity, Policy
 from .skill import Sandbox
+from .source_finding import SourceFinding
 from .verdict import Approval, ComplianceReason, Reason, Verdict
 
 
@@ -102,6 +103,8 @@ class Evidence:
         Why the source, the runtime or the object itself cannot be used.
     content_digest
         Of the skill's files; ``None`` where they cannot be used.
+    source_findings
+        What was found in these files; ``None``: nobody looked, and nothing is allowed.
     platform
         What artefacts are chosen for.
     agent
@@ -114,8 +117,8 @@ class Evidence:
         The result at the present advisory revision, or ``None``.
     advisories_synced_at
         Last successful sync (UTC); ``None``: never.
-    approvals
-        Decisions of people.
+    approvals, approvals_remark
+        Decisions of people, and why some of them do not count.
     network_isolated
         Whether isolation is shown to be enforced.
     sandbox
@@ -131,6 +134,7 @@ class Evidence:
     source_failure: Failure | None = None
     runtime_failure: Failure | None = None
     content_digest: str | None = None
+    source_findings: tuple[SourceFinding, ...] | None = None
     platform: Platform | None = None
     agent: AgentView = AgentView()
     policies: tuple[Policy, ...] = ()
@@ -139,6 +143,7 @@ class Evidence:
     scan: ScanResult | None = None
     advisories_synced_at: datetime | None = None
     approvals: tuple[Approval, ...] = ()
+    approvals_remark: str = ""
     network_isolated: bool | None = None
     sandbox: Sandbox
     now: datetime
@@ -215,6 +220,10 @@ def assess(evidence: Evidence) -> Assessment:
         # A policy that cannot be read might forbid anything: nothing is allowed until it can.
         text = "A policy that applies here cannot be read: " + "; ".join(sorted(evidence.policy_failures))
         return replace(start, compliant=_no_verdict(text))
+    if evidence.source_findings is None:
+        # What nobody looked at is not found to be harmless.
+        text = "Nobody has looked at the skill's own files yet."
+        return replace(start, compliant=_no_verdict(text), retry=True, hold=True)
     early = judge_names(
         evidence.declared,
         policies=evidence.policies,
@@ -276,6 +285,8 @@ def _after_resolution(evidence: Evidence, start: Assessment, lock: Lock) -> Asse
             now=evidence.now,
             advisories_synced_at=evidence.advisories_synced_at,
             network_isolated=evidence.network_isolated,
+            source_findings=evidence.source_findings or (),
+            content_digest=evidence.content_digest,
         )
     )
     if evidence.scan is None and lock.packages:
@@ -291,7 +302,7 @@ def _after_resolution(evidence: Evidence, start: Assessment, lock: Lock) -> Asse
     return replace(
         located,
         scanned=_scanned(evidence, lock),
-        compliant=_compliant(verdict),
+        compliant=_compliant(verdict, evidence.approvals_remark),
         verdict=verdict,
         scan=evidence.scan,
         retry=any(gap.retryable for gap in gaps),
@@ -362,13 +373,16 @@ def _scanned(evidence: Evidence, lock: Lock) -> ConditionDraft:
     )
 
 
-def _compliant(verdict: Verdict) -> ConditionDraft:
+def _compliant(verdict: Verdict, approvals_remark: str = "") -> ConditionDraft:
     if verdict.allowed:
         return ConditionDraft(
             ConditionType.COMPLIANT, Status.TRUE, verdict.reason, "Every applicable policy allows it."
         )
     status = Status.UNKNOWN if verdict.reason is ComplianceReason.NO_VERDICT else Status.FALSE
-    return ConditionDraft(ConditionType.COMPLIANT, status, verdict.reason, _grounds(verdict.reasons))
+    text = _grounds(verdict.reasons)
+    if verdict.reason is ComplianceReason.APPROVAL_REQUIRED and approvals_remark:
+        text = f"{approvals_remark} {text}"
+    return ConditionDraft(ConditionType.COMPLIANT, status, verdict.reason, text)
 
 
 def _grounds(reasons: Sequence[Reason]) -> str:

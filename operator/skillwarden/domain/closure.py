@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from .finding import ScannerName, looks_at
 from .lock import Lock, LockedPackage
 from .package import PackageId
 
@@ -47,7 +48,7 @@ class Closure:
     nodes
         In the lock's order.
     ids
-        The set that scanners must have audited.
+        The packages.
     children
         For each node the positions of what it requires.
     opinions
@@ -58,12 +59,11 @@ class Closure:
         self.nodes = tuple(Node(position, package) for position, package in enumerate(lock.packages))
         self.ids: frozenset[PackageId] = frozenset(package.id for package in lock.packages)
         self.opinions: weakref.WeakKeyDictionary[Policy, Opinions] = weakref.WeakKeyDictionary()
-        places = {(node.package.id.ecosystem, node.package.id.name): node.position for node in self.nodes}
+        places = {node.package.id: node.position for node in self.nodes}
         self.children: tuple[list[int], ...] = tuple([] for _ in self.nodes)
         for node in self.nodes:
-            ecosystem = node.package.id.ecosystem
             for parent in node.package.parents:
-                if (place := places.get((ecosystem, parent))) is not None:
+                if (place := places.get(parent)) is not None:
                     self.children[place].append(node.position)
 
     @cached_property
@@ -73,11 +73,15 @@ class Closure:
 
     @cached_property
     def by_artefact(self) -> dict[str, list[Node]]:
-        """Look nodes up by their artefact's hash."""
+        """Look nodes up by their artefact's digest."""
         found: dict[str, list[Node]] = {}
         for node in self.nodes:
-            found.setdefault(node.package.artefact.sha256, []).append(node)
+            found.setdefault(node.package.artefact.digest, []).append(node)
         return found
+
+    def ids_for(self, scanner: ScannerName) -> frozenset[PackageId]:
+        """Return what a scanner must have audited: no more and no less."""
+        return frozenset(id_ for id_ in self.ids if looks_at(scanner, id_.ecosystem))
 
     def reach(self, starts: Iterable[int], *, without: frozenset[int] = frozenset()) -> set[int]:
         """Return the positions that can be reached from some, themselves included, never through others."""
@@ -91,28 +95,26 @@ class Closure:
         return seen
 
     @cached_property
-    def by_root(self) -> dict[str, set[int]]:
+    def by_root(self) -> dict[PackageId, set[int]]:
         """For each declared package the positions of its closure, itself included.
 
         A package that nothing declared reaches (a lock that is wrong about its parents) stands for itself:
         it must not be lost where somebody looks for what waits for approval.
         """
-        found = {
-            node.package.id.name: self.reach([node.position]) for node in self.nodes if node.package.direct
-        }
+        found = {node.package.id: self.reach([node.position]) for node in self.nodes if node.package.direct}
         reached = set().union(*found.values())
         for node in self.nodes:
             if node.position not in reached:
-                found[node.package.id.name] = {node.position}
+                found[node.package.id] = {node.position}
         return dict(sorted(found.items()))
 
     @cached_property
     def roots(self) -> tuple[tuple[str, ...], ...]:
         """For each node the names of the declared packages that pull it in, sorted."""
         found: list[list[str]] = [[] for _ in self.nodes]
-        for name, positions in self.by_root.items():
+        for root, positions in self.by_root.items():
             for position in positions:
-                found[position].append(name)
+                found[position].append(root.name)
         return tuple(tuple(names) for names in found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from .finding import SCANNERS_BY_KIND, FindingKind, ScannerName, ScanResult
+from .finding import SCANNERS_BY_KIND, FindingKind, ScannerName, ScanResult, looks_at
 from .lock import Lock
 from .policy import Enforcement, OnError, Policy
 from .scan_view import GapKind, ScanGap, missing, view_of
@@ -38,9 +38,17 @@ def scanners_of(policy: Policy) -> frozenset[ScannerName]:
     return frozenset().union(*(SCANNERS_BY_KIND[kind] for kind in kinds))
 
 
-def required_scanners(policies: Sequence[Policy]) -> frozenset[ScannerName]:
-    """Return the scanners that must have answered: whose findings some enforcing policy does not allow."""
-    return frozenset().union(*(scanners_of(policy) for policy in enforcing(policies)))
+def required_scanners(policies: Sequence[Policy], lock: Lock) -> frozenset[ScannerName]:
+    """Return the scanners that must have answered on a lock.
+
+    They are those whose findings some enforcing policy does not allow, and that look at what the lock holds.
+    """
+    wanted: frozenset[ScannerName] = frozenset().union(
+        *(scanners_of(policy) for policy in enforcing(policies))
+    )
+    return frozenset(
+        scanner for scanner in wanted if any(looks_at(scanner, ecosystem) for ecosystem in lock.ecosystems)
+    )
 
 
 def scan_gaps(lock: Lock, scan: ScanResult | None, policies: Sequence[Policy]) -> tuple[ScanGap, ...]:
@@ -53,7 +61,7 @@ def scan_gaps(lock: Lock, scan: ScanResult | None, policies: Sequence[Policy]) -
     known = view_of(lock, scan).gaps
     found = (
         known[scanner] if scanner in known else missing(scanner)
-        for scanner in sorted(required_scanners(policies))
+        for scanner in sorted(required_scanners(policies, lock))
     )
     return tuple(gap for gap in found if gap is not None)
 

@@ -57,6 +57,8 @@ class RefusalCode(StrEnum):
     MARKER = "Marker"
     DUPLICATE = "Duplicate"
     EMPTY_RANGE = "EmptyRange"
+    ALIAS = "Alias"
+    TAG = "Tag"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from operator import itemgetter
 
 from .approvals import FOREVER, ApprovalBook
 from .closure import Closure, Node, closure_of
@@ -42,6 +41,8 @@ from .policy_index import UNCLAIMED, Opinions, opinions_of
 from .sandbox_grounds import isolation_reasons, runtime_class, sandbox_reasons
 from .scan_view import ScanView, view_of
 from .skill import Sandbox
+from .source_finding import SourceFinding, gravest_first
+from .source_grounds import source_reason, source_refused
 from .verdict import Approval, ComplianceReason, PendingApproval, Reason, Verdict
 
 __all__ = [
@@ -80,6 +81,8 @@ class EvaluationRequest:
         The last successful sync (UTC, aware); ``None``: there was none.
     network_isolated
         Whether NetworkIsolated is True; ``None``: nobody knows.
+    source_findings, content_digest
+        What was found in the skill's own files, and their digest.
     """
 
     lock: Lock
@@ -91,6 +94,8 @@ class EvaluationRequest:
     approvals: tuple[Approval, ...] = ()
     advisories_synced_at: datetime | None = None
     network_isolated: bool | None = None
+    source_findings: tuple[SourceFinding, ...] = ()
+    content_digest: str | None = None
 
 
 def evaluate(request: EvaluationRequest) -> Verdict:
@@ -115,7 +120,7 @@ def evaluate(request: EvaluationRequest) -> Verdict:
         reason=code,
         reasons=reasons,
         audit_reasons=in_order(audit.reasons),
-        pending=bench.pending(tally.waiting) if code is ComplianceReason.APPROVAL_REQUIRED else (),
+        pending=bench.pending(tally) if code is ComplianceReason.APPROVAL_REQUIRED else (),
         decided_by=_decided_by(action, reasons, tally.allowed_by),
         # Only what would run if it were not for the gaps may go on running.
         may_hold=holds and code is ComplianceReason.NO_VERDICT and len(gaps) == len(reasons),
@@ -131,7 +136,9 @@ class _Tally:
     """What judging some policies has brought together so far."""
 
     reasons: list[Reason] = field(default_factory=list)
-    waiting: set[int] = field(default_factory=set)
+    waiting: dict[int, set[PolicyRef]] = field(default_factory=dict)
+    accepted: dict[int, set[Finding]] = field(default_factory=dict)
+    source: dict[SourceFinding, set[PolicyRef]] = field(default_factory=dict)
     allowed_by: dict[PolicyRef, set[str]] = field(default_factory=dict)
     moments: list[datetime] = field(default_factory=list)
 
@@ -164,13 +171,16 @@ class _Bench:
         for policy, said in zip(policies, opinions, strict=True):
             self._rules(policy, said, tally)
             self._findings(policy, tally)
+            self._source(policy, tally)
         tally.reasons += sandbox_reasons(
             policies, sandbox=self.request.sandbox, maturity=self.request.maturity
         )
         if deciding:
-            self._unclaimed(opinions, tally)
+            self._unclaimed(opinions, tally, asking={policy.ref for policy in policies})
             for node, approval in self.book.denials():
                 tally.reasons.append(self.narrator.reason(node, approval_denied(approval.name)))
+            if refusal := self.book.denial_of(self.request.content_digest):
+                tally.reasons.append(source_refused(refusal.name))
         return tally
 
     def _rules(self, policy: Policy, opinions: Opinions, tally: _Tally) -> None:
@@ -192,6 +202,21 @@ class _Bench:
                 break  # the rest is older
             self._rule_on(node, finding, policy, ruled, tally)
 
+    def _source(self, policy: Policy, tally: _Tally) -> None:
+        """Judge what was found in the skill's own files."""
+        for finding in self.request.source_findings:
+            action = policy.findings.source.get(finding.severity, Action.ALLOW)
+            if action is Action.ALLOW:
+                continue
+            if action is Action.REQUIRE_APPROVAL:
+                until = self.book.covers_source(self.request.content_digest, finding)
+                if until is not None:
+                    if until is not FOREVER:
+                        tally.moments.append(until)
+                    continue
+                tally.source.setdefault(finding, set()).add(policy.ref)
+            tally.reasons.append(source_reason(policy, finding, action))
+
     def _rule_on(self, node: Node, finding: Finding, policy: Policy, ruled: Ruling, tally: _Tally) -> None:
         if ruled.action is Action.ALLOW:
             return
@@ -199,11 +224,13 @@ class _Bench:
             tally.moments.append(ruled.until)
         self._weigh(node, finding_ground(policy, finding, ruled, declared=node.package.direct), tally)
 
-    def _unclaimed(self, opinions: Sequence[Opinions], tally: _Tally) -> None:
-        """A package of which no policy that decides speaks needs approval."""
+    def _unclaimed(self, opinions: Sequence[Opinions], tally: _Tally, *, asking: set[PolicyRef]) -> None:
+        """A package of which no policy that decides speaks needs approval, by all of them."""
         silent = frozenset.intersection(*(said.abstaining for said in opinions))
         for position in sorted(silent):
             self._weigh(self.closure.nodes[position], UNCLAIMED, tally)
+            if position in tally.waiting:
+                tally.waiting[position] |= asking
 
     def _weigh(self, node: Node, ground: Ground, tally: _Tally) -> None:
         """Take a ground into account, unless an approval lifts it."""
@@ -215,20 +242,52 @@ class _Bench:
                 if ground.policy is not None:
                     tally.allowed_by.setdefault(ground.policy, set()).add(ground.rule)
                 return
-            tally.waiting.add(node.position)
+            asking = tally.waiting.setdefault(node.position, set())
+            if ground.policy is not None:
+                asking.add(ground.policy)
+            if ground.finding is not None:
+                tally.accepted.setdefault(node.position, set()).add(ground.finding)
         tally.reasons.append(self.narrator.reason(node, ground))
 
-    def pending(self, waiting: set[int]) -> tuple[PendingApproval, ...]:
+    def pending(self, tally: _Tally) -> tuple[PendingApproval, ...]:
         """Return what waits for approval, by declared package; what two of them pull in stands under both."""
         found = []
         # Sorted once: what hundreds of declared packages share would be sorted hundreds of times.
-        ids = {place: self.closure.nodes[place].package.id for place in waiting}
-        ordered = sorted(ids.items(), key=itemgetter(1))
-        for name, positions in self.closure.by_root.items():
-            packages = tuple(id_ for place, id_ in ordered if place in positions)
-            if packages:
-                found.append(PendingApproval(name, packages, self.request.maturity))
-        return tuple(found)
+        nodes = sorted(
+            (self.closure.nodes[place] for place in tally.waiting), key=lambda node: node.package.id
+        )
+        for root, positions in self.closure.by_root.items():
+            chosen = [node for node in nodes if node.position in positions]
+            if not chosen:
+                continue
+            places = [node.position for node in chosen]
+            found.append(
+                PendingApproval(
+                    declared=root,
+                    packages=tuple(node.package.id for node in chosen),
+                    min_maturity=self.request.maturity,
+                    artefacts=tuple((node.package.id, node.package.artefact.digest) for node in chosen),
+                    findings=tuple(sorted({f for place in places for f in tally.accepted.get(place, ())})),
+                    policies=tuple(sorted({p for place in places for p in tally.waiting[place]}, key=str)),
+                )
+            )
+        return (*found, *self._pending_source(tally))
+
+    def _pending_source(self, tally: _Tally) -> tuple[PendingApproval, ...]:
+        """Return the request about the skill's own files, if anything of them waits."""
+        if not tally.source or self.request.content_digest is None:
+            return ()
+        asking = sorted({ref for refs in tally.source.values() for ref in refs}, key=str)
+        return (
+            PendingApproval(
+                declared=None,
+                packages=(),
+                min_maturity=self.request.maturity,
+                policies=tuple(asking),
+                content_digest=self.request.content_digest,
+                source_findings=tuple(sorted(tally.source, key=gravest_first)),
+            ),
+        )
 
 
 def _gap_reasons(request: EvaluationRequest, policies: Sequence[Policy]) -> tuple[list[Reason], bool]:

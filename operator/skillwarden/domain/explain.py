@@ -148,7 +148,7 @@ class Explanation:
             "audit": [reason_json(reason) for reason in self.audit],
             "pendingApprovals": [
                 {
-                    "declared": entry.declared,
+                    "declared": entry.title,
                     "packages": [item.purl for item in entry.packages],
                     "minMaturity": entry.min_maturity.value,
                 }
@@ -160,7 +160,7 @@ class Explanation:
                     "name": line.package.id.name,
                     "version": line.package.id.version,
                     "purl": line.package.id.purl,
-                    "sha256": line.package.artefact.sha256,
+                    "sha256": line.package.artefact.digest,
                     "direct": line.package.direct,
                     "path": list(line.path),
                     "outcome": line.outcome.value,
@@ -184,6 +184,7 @@ def reason_json(reason: Reason) -> dict[str, Any]:
         "policy": str(reason.policy) if reason.policy else None,
         "rule": reason.rule,
         "finding": reason.finding.to_json() if reason.finding else None,
+        "sourceFinding": reason.source_finding.to_json() if reason.source_finding else None,
     }
 
 
@@ -255,12 +256,16 @@ def _headline(verdict: Verdict, lock: Lock | None, subject: str) -> str:
             held = f"{len(lock.packages)} package(s)" if lock and lock.packages else "no packages"
             return f"{subject} is allowed, with {held}."
         case ComplianceReason.APPROVAL_REQUIRED:
-            waiting = {item.name for entry in verdict.pending for item in entry.packages}
+            waiting = {name for entry in verdict.pending for name in _waiting(entry)}
             return f"{subject} waits for approval of {listed(sorted(waiting))}."
         case ComplianceReason.NO_VERDICT:
             return f"{subject} cannot be judged: {first}{rest}"
         case _:
             return f"{subject} is denied ({verdict.reason.value}): {first}{rest}"
+
+
+def _waiting(entry: PendingApproval) -> list[str]:
+    return [item.name for item in entry.packages] or [entry.title]
 
 
 def outcome_word(action: Action) -> str:

@@ -35,17 +35,29 @@ class ScannerName(StrEnum):
 
     OSV = "osv"
     PIP_AUDIT = "pip-audit"
+    NPM_AUDIT = "npm-audit"
     TYPOSQUAT = "typosquat"
     AGE = "age"
 
 
 #: Which scanners must have answered before a kind of finding counts as looked for (DESIGN 1.1).
 SCANNERS_BY_KIND: Mapping[FindingKind, frozenset[ScannerName]] = {
-    FindingKind.VULNERABILITY: frozenset({ScannerName.OSV, ScannerName.PIP_AUDIT}),
+    FindingKind.VULNERABILITY: frozenset({ScannerName.OSV, ScannerName.PIP_AUDIT, ScannerName.NPM_AUDIT}),
     FindingKind.MALICIOUS: frozenset({ScannerName.OSV}),
     FindingKind.TYPOSQUAT: frozenset({ScannerName.TYPOSQUAT}),
     FindingKind.RELEASE_AGE: frozenset({ScannerName.AGE}),
 }
+
+#: Scanners that look at the packages of one ecosystem only; the others look at all.
+_ECOSYSTEM_BY_SCANNER: Mapping[ScannerName, Ecosystem] = {
+    ScannerName.PIP_AUDIT: Ecosystem.PYPI,
+    ScannerName.NPM_AUDIT: Ecosystem.NPM,
+}
+
+
+def looks_at(scanner: ScannerName, ecosystem: Ecosystem) -> bool:
+    """Whether a scanner must have audited the packages of an ecosystem, and no others."""
+    return _ECOSYSTEM_BY_SCANNER.get(scanner, ecosystem) is ecosystem
 
 
 class ScanState(StrEnum):

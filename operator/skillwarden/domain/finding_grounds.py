@@ -141,7 +141,7 @@ def _remedy(policy: Policy, finding: Finding, ruled: Ruling, *, declared: bool) 
 
 def _upgrade(finding: Finding, *, approvable: bool, declared: bool) -> tuple[Remedy, str]:
     package = finding.package
-    fixed = lowest_above(package.version, finding.fixed_versions)
+    fixed = lowest_above(package.ecosystem, package.version, finding.fixed_versions)
     approval = f", or ask a reviewer for approval with {one_line(finding.id, 60)}" if approvable else ""
     if fixed is None:
         return Remedy.REMOVE, f": no version above {package.version} without it is known{approval}."

@@ -161,4 +161,4 @@ def _reason(package: DeclaredPackage, ground: Ground, *, fix: str) -> Reason:
 
 def _pending(reasons: Sequence[Reason], maturity: Maturity) -> tuple[PendingApproval, ...]:
     packages = {reason.package for reason in reasons if reason.package is not None}
-    return tuple(PendingApproval(package.name, (package,), maturity) for package in sorted(packages))
+    return tuple(PendingApproval(package, (package,), maturity) for package in sorted(packages))

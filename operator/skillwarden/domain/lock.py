@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,27 +14,42 @@ from typing import Any
 
 from .package import DeclaredPackage, Ecosystem, PackageId
 
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+_PLATFORM = re.compile(
+    r"(?:python(?P<python>[0-9.]+)-)?(?:node(?P<node>[0-9.]+)-)?linux-(?P<arch>[a-z0-9]+)-(?P<libc>[a-z0-9.-]+)"
+)
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Platform:
-    """What artefacts are chosen for: the interpreter, C library and architecture of the sandbox.
+    """What artefacts are chosen for: the interpreters, C library and architecture of the sandbox.
 
     Attributes
     ----------
     python
-        Minor version of the interpreter, e.g. ``3.12``.
+        Minor version of Python, e.g. ``3.12``; empty where no package needs one.
+    node
+        Major version of Node, e.g. ``24``; empty where no package needs one.
     libc
         C library with version, e.g. ``glibc-2.28`` (the manylinux policy that wheels may ask for).
     arch
         Architecture as Kubernetes spells it in ``kubernetes.io/arch``: ``amd64`` or ``arm64``.
     """
 
-    python: str
+    python: str = ""
     libc: str = "glibc-2.28"
     arch: str = "amd64"
+    node: str = ""
+
+    def __post_init__(self) -> None:
+        """A platform without an interpreter is no platform."""
+        if not self.python and not self.node:
+            raise ValueError("a platform has Python or Node")
 
     def __str__(self) -> str:
-        return f"python{self.python}-linux-{self.arch}-{self.libc}"
+        languages = [f"python{self.python}"] if self.python else []
+        languages += [f"node{self.node}"] if self.node else []
+        return f"{'-'.join(languages)}-linux-{self.arch}-{self.libc}"
 
     @classmethod
     def parse(cls, text: str) -> Platform:
@@ -44,10 +60,12 @@ class Platform:
         ValueError
             Where the text is not one of ours.
         """
-        python, system, arch, libc = text.split("-", 3)
-        if system != "linux" or not python.startswith("python"):
+        found = _PLATFORM.fullmatch(text)
+        if found is None:
             raise ValueError(f"{text!r} is not a platform such as python3.12-linux-amd64-glibc-2.28")
-        return cls(python=python.removeprefix("python"), libc=libc, arch=arch)
+        return cls(
+            python=found["python"] or "", node=found["node"] or "", arch=found["arch"], libc=found["libc"]
+        )
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -57,9 +75,10 @@ class Artefact:
     Attributes
     ----------
     filename
-        As the index names it; for PyPI a wheel.
-    sha256
-        Lower-case hexadecimal digest of the file's bytes.
+        As the index names it; for PyPI a wheel, for npm a gzipped tar.
+    digest
+        ``sha256:`` or ``sha512:`` (what npm's integrity gives) and the lower-case hexadecimal digest of
+        the file's bytes.
     url
         Where the index said it lies; not part of the lock's identity.
     size
@@ -69,10 +88,20 @@ class Artefact:
     """
 
     filename: str
-    sha256: str
+    digest: str
     url: str = ""
     size: int | None = None
     uploaded_at: datetime | None = None
+
+    @property
+    def algorithm(self) -> str:
+        """The digest's algorithm: ``sha256`` or ``sha512``."""
+        return self.digest.partition(":")[0]
+
+    @property
+    def hex(self) -> str:
+        """The digest without its algorithm."""
+        return self.digest.partition(":")[2]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -84,22 +113,31 @@ class LockedPackage:
     id
         Ecosystem, name and version.
     artefact
-        The chosen file.
+        The chosen file; of a bundled package the file of the package that it lies in.
     parents
-        Names of the packages that require it, sorted; empty where only the Skill does.
+        The packages that require it, sorted; empty where only the Skill does.
     direct
         Whether the Skill declares it itself.
+    locations
+        npm: where it lies below the project, e.g. ``node_modules/a/node_modules/b``, sorted: which of
+        several versions an import meets hangs on it. PyPI: empty.
+    bundled
+        npm: whether it lies inside of its parent's artefact.
     """
 
     id: PackageId
     artefact: Artefact
-    parents: tuple[str, ...] = ()
+    parents: tuple[PackageId, ...] = ()
     direct: bool = False
+    locations: tuple[str, ...] = ()
+    bundled: bool = False
 
 
 @dataclass(frozen=True)
 class Lock:
-    """A resolved closure: one artefact per package, sorted by identity.
+    """A resolved closure: one artefact per package version, sorted by identity.
+
+    Of PyPI a closure holds each name once; of npm it may hold several versions of a name.
 
     Not slotted: the derived look-ups below are computed once.
     """
@@ -110,9 +148,14 @@ class Lock:
     def __post_init__(self) -> None:
         """Hold one order and one artefact a package, so that equal closures are equal values."""
         ordered = tuple(sorted(self.packages, key=lambda package: package.id))
-        names = [(package.id.ecosystem, package.id.name) for package in ordered]
+        names = [
+            package.id if package.id.ecosystem is Ecosystem.NPM else package.id.name for package in ordered
+        ]
         if len(names) != len(set(names)):
             raise ValueError("a lock holds each package once")
+        locations = [place for package in ordered for place in package.locations]
+        if len(locations) != len(set(locations)):
+            raise ValueError("a lock puts one package at each location")
         object.__setattr__(self, "packages", ordered)
 
     @cached_property
@@ -124,8 +167,10 @@ class Lock:
                 package.id.name,
                 package.id.version,
                 package.artefact.filename,
-                package.artefact.sha256,
+                package.artefact.digest,
                 str(self.platform),
+                list(package.locations),
+                package.bundled,
             ]
             for package in self.packages
         )
@@ -134,28 +179,28 @@ class Lock:
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
     @cached_property
-    def by_name(self) -> Mapping[tuple[Ecosystem, str], LockedPackage]:
-        """Look a package up by ecosystem and normalised name."""
-        return {(package.id.ecosystem, package.id.name): package for package in self.packages}
+    def ecosystems(self) -> frozenset[Ecosystem]:
+        """Where its packages come from."""
+        return frozenset(package.id.ecosystem for package in self.packages)
 
     @cached_property
     def paths(self) -> Mapping[PackageId, tuple[str, ...]]:
         """For each package the shortest chain of names from a declared package to it, itself included."""
-        children: dict[str, list[str]] = {}
+        children: dict[PackageId, list[PackageId]] = {}
         for package in self.packages:
             for parent in package.parents:
-                children.setdefault(parent, []).append(package.id.name)
-        found: dict[str, tuple[str, ...]] = {}
-        queue: deque[tuple[str, tuple[str, ...]]] = deque(
-            (package.id.name, (package.id.name,)) for package in self.packages if package.direct
+                children.setdefault(parent, []).append(package.id)
+        found: dict[PackageId, tuple[str, ...]] = {}
+        queue: deque[tuple[PackageId, tuple[str, ...]]] = deque(
+            (package.id, (package.id.name,)) for package in self.packages if package.direct
         )
         while queue:
-            name, path = queue.popleft()
-            if name in found:
+            id_, path = queue.popleft()
+            if id_ in found:
                 continue
-            found[name] = path
-            queue.extend((child, (*path, child)) for child in sorted(children.get(name, ())))
-        return {package.id: found.get(package.id.name, (package.id.name,)) for package in self.packages}
+            found[id_] = path
+            queue.extend((child, (*path, child.name)) for child in sorted(children.get(id_, ())))
+        return {package.id: found.get(package.id, (package.id.name,)) for package in self.packages}
 
     def to_json(self) -> dict[str, Any]:
         """Return the record that the depot keeps and the sandbox verifies; ``from_json`` reads it."""
@@ -167,14 +212,16 @@ class Lock:
                     "name": package.id.name,
                     "version": package.id.version,
                     "filename": package.artefact.filename,
-                    "sha256": package.artefact.sha256,
+                    "digest": package.artefact.digest,
                     "url": package.artefact.url,
                     "size": package.artefact.size,
                     "uploadedAt": package.artefact.uploaded_at.isoformat()
                     if package.artefact.uploaded_at
                     else None,
-                    "parents": list(package.parents),
+                    "parents": [[parent.name, parent.version] for parent in package.parents],
                     "direct": package.direct,
+                    "locations": list(package.locations),
+                    "bundled": package.bundled,
                 }
                 for package in self.packages
             ],
@@ -197,18 +244,27 @@ class Lock:
 
 def _package_from_json(row: Mapping[str, Any]) -> LockedPackage:
     uploaded = row.get("uploadedAt")
+    ecosystem = Ecosystem(row["ecosystem"])
     return LockedPackage(
-        id=PackageId.of(Ecosystem(row["ecosystem"]), row["name"], row["version"]),
+        id=PackageId.of(ecosystem, row["name"], row["version"]),
         artefact=Artefact(
             filename=row["filename"],
-            sha256=row["sha256"],
+            digest=_checked(row["digest"]),
             url=row.get("url") or "",
             size=row.get("size"),
             uploaded_at=datetime.fromisoformat(uploaded) if uploaded else None,
         ),
-        parents=tuple(row.get("parents", ())),
+        parents=tuple(PackageId.of(ecosystem, name, version) for name, version in row.get("parents", ())),
         direct=bool(row.get("direct")),
+        locations=tuple(row.get("locations", ())),
+        bundled=bool(row.get("bundled")),
     )
+
+
+def _checked(digest: str) -> str:
+    if not _DIGEST.fullmatch(digest):
+        raise ValueError(f"{digest[:100]!r} is neither sha256: nor sha512: and that many hexadecimal digits")
+    return digest
 
 
 def resolution_key(declared: tuple[DeclaredPackage, ...], *, platform: Platform, index: str) -> str:

@@ -89,7 +89,9 @@ def _merge_advisories(same: Sequence[Finding]) -> Finding:
         kind=FindingKind.MALICIOUS if malicious else FindingKind.VULNERABILITY,
         severity=max((finding.severity for finding in same), key=severity_rank),
         aliases=tuple(sorted(names - {best})),
-        fixed_versions=sort_versions(version for finding in same for version in finding.fixed_versions),
+        fixed_versions=sort_versions(
+            same[0].package.ecosystem, (version for finding in same for version in finding.fixed_versions)
+        ),
         scanners=tuple(sorted({scanner for finding in same for scanner in finding.scanners})),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import quote
@@ -16,20 +17,32 @@ class Ecosystem(StrEnum):
     """Where a package comes from, spelled as OSV spells it."""
 
     PYPI = "PyPI"
+    NPM = "npm"
 
 
-PURL_TYPES = {Ecosystem.PYPI: "pypi"}
+PURL_TYPES = {Ecosystem.PYPI: "pypi", Ecosystem.NPM: "npm"}
+
+#: An exact version as node-semver reads it, with the decoration that ``semver.clean`` takes off.
+_NPM_EXACT = re.compile(
+    r"[=v\s]*((?:0|[1-9]\d{0,15})(?:\.(?:0|[1-9]\d{0,15})){2}(?:-[0-9A-Za-z.-]{1,200})?)(?:\+[0-9A-Za-z.-]{1,200})?\s*",
+    re.ASCII,
+)
 
 
 def normalise_name(ecosystem: Ecosystem, name: str) -> str:
-    """Return the one spelling under which a package is known (PEP 503 for PyPI)."""
+    """Return the one spelling under which a package is known (PEP 503 for PyPI).
+
+    npm names are their own spelling: the registry still holds names that differ by case alone.
+    """
     match ecosystem:
         case Ecosystem.PYPI:
             return canonicalize_name(name)
+        case Ecosystem.NPM:
+            return name
 
 
 def normalise_version(ecosystem: Ecosystem, version: str) -> str:
-    """Return the one spelling of a version (PEP 440 for PyPI), or the text itself if it is not one.
+    """Return the one spelling of a version (PEP 440, or SemVer for npm), or the text itself if it is not one.
 
     ``v1.21.0`` and ``1.21.0`` are one spelling, so that an approval keyed by version meets the artefact.
     Trailing zeros stay, because the index, the advisories and the people who read them keep them.
@@ -41,6 +54,10 @@ def normalise_version(ecosystem: Ecosystem, version: str) -> str:
             except InvalidVersion:
                 return version
             return str(parsed)
+        case Ecosystem.NPM:
+            # Build metadata is no part of a version's identity (SemVer 10), and the registry drops it.
+            exact = _NPM_EXACT.fullmatch(version)
+            return exact[1] if exact else version
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -69,7 +86,8 @@ class PackageId:
     @property
     def purl(self) -> str:
         """The package URL, e.g. ``pkg:pypi/numpy@2.1.0``."""
-        return f"pkg:{PURL_TYPES[self.ecosystem]}/{self.name}@{quote(self.version, safe='.+-!')}"
+        name = quote(self.name, safe="/")
+        return f"pkg:{PURL_TYPES[self.ecosystem]}/{name}@{quote(self.version, safe='.+-!')}"
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
@@ -88,7 +106,8 @@ class DeclaredPackage:
     extras
         Normalised extras, sorted.
     specifier
-        Version specifiers in canonical order, e.g. ``>=2.2,<3``; empty for any version.
+        PyPI: version specifiers in canonical order, e.g. ``>=2.2,<3``. npm: a range, e.g. ``^4.17.21``.
+        Empty for any version.
     """
 
     ecosystem: Ecosystem
@@ -109,12 +128,17 @@ class DeclaredPackage:
     @property
     def requirement(self) -> str:
         """The canonical text that a resolver is given."""
+        if self.ecosystem is Ecosystem.NPM:
+            return f"{self.name}@{self.specifier}" if self.specifier else self.name
         extras = f"[{','.join(self.extras)}]" if self.extras else ""
         return f"{self.name}{extras}{self.specifier}"
 
     @property
     def pinned_version(self) -> str | None:
-        """The version when the range is a single ``==`` without a wildcard, else ``None``."""
+        """The one version that the range names (PyPI: ``==``; npm: a bare version), or ``None``."""
+        if self.ecosystem is Ecosystem.NPM:
+            exact = _NPM_EXACT.fullmatch(self.specifier)
+            return exact[1] if exact else None
         parts = list(SpecifierSet(self.specifier))
         if len(parts) == 1 and parts[0].operator in {"==", "==="} and not parts[0].version.endswith(".*"):
             return normalise_version(self.ecosystem, parts[0].version)

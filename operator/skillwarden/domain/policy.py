@@ -171,6 +171,8 @@ class FindingRules:
         For a name that resembles a popular one.
     min_release_age
         Artefacts younger than this take ``release_age_action``; ``None``: age does not count.
+    source
+        Action by severity for what is found in a skill's own files; what is absent is allowed.
     """
 
     vulnerability: Mapping[Severity, Action] = field(
@@ -185,6 +187,14 @@ class FindingRules:
     typosquat: Action = Action.REQUIRE_APPROVAL
     min_release_age: timedelta | None = None
     release_age_action: Action = Action.REQUIRE_APPROVAL
+    source: Mapping[Severity, Action] = field(
+        default_factory=lambda: {
+            Severity.CRITICAL: Action.DENY,
+            Severity.HIGH: Action.REQUIRE_APPROVAL,
+            Severity.MEDIUM: Action.ALLOW,
+            Severity.LOW: Action.ALLOW,
+        }
+    )
 
     @property
     def malicious(self) -> Action:

@@ -10,6 +10,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from .package import Ecosystem
+from .semver import SemVer, SemVerRange, parse_semver, parse_semver_range
 
 ANY = "*"
 
@@ -34,12 +35,12 @@ class VersionRange:
     every
         Whether it is ``*``: every version, readable or not.
     specifiers
-        Parsed; ``None`` where the text cannot be read.
+        Parsed, PEP 440's for PyPI; ``None`` where the text cannot be read.
     """
 
     text: str
     every: bool
-    specifiers: SpecifierSet | None
+    specifiers: SpecifierSet | SemVerRange | None
 
     @property
     def readable(self) -> bool:
@@ -50,14 +51,24 @@ class VersionRange:
         """Whether a version lies in the range; one that cannot be read lies only in ``*``."""
         if self.every:
             return True
-        parsed = parse_version(version)
-        if parsed is None or self.specifiers is None:
-            return False
-        return self.specifiers.contains(parsed, prereleases=True)
+        match self.specifiers:
+            case SpecifierSet() as specifiers if (pep440 := parse_version(version)) is not None:
+                return specifiers.contains(pep440, prereleases=True)
+            case SemVerRange() as range_ if (semver := parse_semver(version)) is not None:
+                return range_.contains(semver)
+        return False
 
     def may_hold(self, version: str) -> bool:
         """Whether a version lies in the range or nobody can say that it does not: what a ban asks."""
-        return self.matches(version) or self.specifiers is None or parse_version(version) is None
+        if self.matches(version):
+            return True
+        match self.specifiers:
+            case SpecifierSet():
+                return parse_version(version) is None
+            case SemVerRange() as range_:
+                semver = parse_semver(version)
+                return semver is None or range_.contains(semver, upper_prereleases=True)
+        return True
 
 
 @lru_cache(maxsize=16_384)
@@ -72,22 +83,34 @@ def parse_range(ecosystem: Ecosystem, text: str) -> VersionRange:
             except InvalidSpecifier:
                 return VersionRange(text, every=False, specifiers=None)
             return VersionRange(text, every=every, specifiers=specifiers)
+        case Ecosystem.NPM:
+            return VersionRange(text, every=stripped in {ANY, ""}, specifiers=parse_semver_range(stripped))
 
 
-def sort_versions(versions: Iterable[str]) -> tuple[str, ...]:
+def _order(ecosystem: Ecosystem, text: str) -> Version | SemVer | None:
+    """Return what a version is compared by; all of one ecosystem are of one type."""
+    match ecosystem:
+        case Ecosystem.PYPI:
+            return parse_version(text)
+        case Ecosystem.NPM:
+            return parse_semver(text)
+
+
+def sort_versions(ecosystem: Ecosystem, versions: Iterable[str]) -> tuple[str, ...]:
     """Return each version once, lowest first; texts that are no version come last, by spelling."""
-    return tuple(sorted(set(versions), key=_version_key))
+    texts = sorted(set(versions))
+    parsed = [(order, text) for text in texts if (order := _order(ecosystem, text)) is not None]
+    known = {text for _, text in parsed}
+    return (*(text for _, text in sorted(parsed)), *(text for text in texts if text not in known))
 
 
-def _version_key(text: str) -> tuple[bool, Version, str]:
-    parsed = parse_version(text)
-    return parsed is None, parsed or Version("0"), text
-
-
-def lowest_above(version: str, candidates: Iterable[str]) -> str | None:
+def lowest_above(ecosystem: Ecosystem, version: str, candidates: Iterable[str]) -> str | None:
     """Return the lowest candidate that is higher than a version, or ``None``."""
-    locked = parse_version(version)
+    locked = _order(ecosystem, version)
     if locked is None:
         return None
-    above = [text for text in candidates if (parsed := parse_version(text)) is not None and parsed > locked]
-    return min(above, key=_version_key, default=None)
+    for text in sort_versions(ecosystem, candidates):
+        order = _order(ecosystem, text)
+        if order is not None and order > locked:  # type: ignore[operator]  # both are of one ecosystem
+            return text
+    return None

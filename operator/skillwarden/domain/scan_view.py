@@ -149,7 +149,7 @@ def _gap(report: ScannerReport, closure: Closure) -> ScanGap | None:
         error = one_line(report.error, 240).rstrip(".") or "it gave no reason"
         again = "It is tried again by itself."
         # A scanner that looked at some of the packages erred in what it left out.
-        partial = bool(report.audited) and report.audited != closure.ids
+        partial = bool(report.audited) and report.audited != closure.ids_for(scanner)
         return ScanGap(
             scanner,
             GapKind.COVERAGE if partial else GapKind.ERROR,
@@ -179,13 +179,14 @@ def _gap(report: ScannerReport, closure: Closure) -> ScanGap | None:
 
 def _difference(report: ScannerReport, closure: Closure) -> str | None:
     """Say how what was audited differs from the lock's packages, or ``None`` where the two are equal."""
-    if report.audited != closure.ids:
-        left_out = [str(item) for item in sorted(closure.ids - report.audited)]
+    expected = closure.ids_for(report.scanner)
+    if report.audited != expected:
+        left_out = [str(item) for item in sorted(expected - report.audited)]
         if left_out:
             return f"did not audit {listed(left_out)}"
-        added = [str(item) for item in sorted(report.audited - closure.ids)]
-        return f"audited what the lock does not hold: {listed(added)}"
-    strangers = {str(found.package) for found in report.findings if found.package not in closure.ids}
+        added = [str(item) for item in sorted(report.audited - expected)]
+        return f"audited what it was not to look at: {listed(added)}"
+    strangers = {str(found.package) for found in report.findings if found.package not in expected}
     if strangers:
-        return f"found something about what the lock does not hold: {listed(sorted(strangers))}"
+        return f"found something about what it was not to look at: {listed(sorted(strangers))}"
     return None

@@ -19,6 +19,15 @@ class Language(StrEnum):
     """Languages that the operator can have an image for."""
 
     PYTHON = "Python"
+    NODE = "Node"
+
+
+class NodeManager(StrEnum):
+    """Package managers of Node whose lockfile in a skill's source is honoured."""
+
+    NPM = "npm"
+    YARN = "yarn"
+    PNPM = "pnpm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +151,14 @@ class SkillSpec:
         Task or Service.
     language, version
         Which image; ``version`` ``None`` is the operator's default.
+    commands
+        What the image must have on its PATH besides the interpreter.
     python_requirements
         As written; ``resolve.intake`` turns them into declared packages or refusals.
+    node_requirements
+        As written; as ``python_requirements``.
+    node_manager
+        Whose lockfile among the files counts.
     sandbox
         The Pod.
     """
@@ -155,7 +170,10 @@ class SkillSpec:
     mode: Mode = Mode.TASK
     language: Language = Language.PYTHON
     version: str | None = None
+    commands: tuple[str, ...] = ()
     python_requirements: tuple[str, ...] = ()
+    node_requirements: tuple[str, ...] = ()
+    node_manager: NodeManager = NodeManager.NPM
     sandbox: Sandbox = field(default_factory=Sandbox)
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from .finding import Finding
 from .package import PackageId
 from .policy import Action, Maturity, PolicyRef
+from .source_finding import SourceFinding
 
 
 class ComplianceReason(StrEnum):
@@ -39,8 +40,8 @@ class Reason:
         What would remove this ground; one sentence.
     package, path
         What it is about, and the chain of names that pulled it in (declared package first).
-    finding
-        The finding, where one decided.
+    finding, source_finding
+        The finding, where one decided; the other where it is about the skill's own files.
     policy, rule
         Who says so; ``rule`` names a rule, or the policy's field (``bans[0]``, ``maturity.Intern``,
         ``findings.vulnerability.Critical``, ``unlisted``).
@@ -55,6 +56,7 @@ class Reason:
     finding: Finding | None = None
     policy: PolicyRef | None = None
     rule: str = ""
+    source_finding: SourceFinding | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +66,35 @@ class PendingApproval:
     Attributes
     ----------
     declared
-        Name of the declared package.
+        The declared package, as it is locked; ``None``: the skill's own files.
     packages
         The packages of its closure that need approval, sorted.
     min_maturity
         The lowest maturity that an approval would be for.
+    artefacts
+        ``(package, artefact digest)`` of the packages; empty where nothing is resolved yet: then only a
+        rule that names the package helps.
+    findings
+        What an approval would accept, sorted.
+    policies
+        Who asks: an approver needs the right to approve for each; sorted.
+    content_digest, source_findings
+        Of the skill's own files: what is approved, and what is accepted with it.
     """
 
-    declared: str
+    declared: PackageId | None
     packages: tuple[PackageId, ...]
     min_maturity: Maturity
+    artefacts: tuple[tuple[PackageId, str], ...] = ()
+    findings: tuple[Finding, ...] = ()
+    policies: tuple[PolicyRef, ...] = ()
+    content_digest: str = ""
+    source_findings: tuple[SourceFinding, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What it is about, for a person."""
+        return self.declared.name if self.declared else "the skill's own files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +104,7 @@ class Approval:
     Attributes
     ----------
     artefacts
-        Hexadecimal SHA-256 of each artefact it covers.
+        Digest of each artefact it covers, as ``Artefact.digest``.
     accepted_findings
         ``(kind, id)`` pairs accepted with it.
     min_maturity

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 from . import auth
 from .errors import ApiUnavailable, Gone, KindMissing, NotFound, translate
@@ -14,6 +14,7 @@ from .kinds import Kind
 from .transport import Call, RequestHook, Transport
 
 Body = dict[str, Any]
+_T = TypeVar("_T")
 
 FIELD_MANAGER = "skillwarden"
 PAGE = 500
@@ -30,18 +31,18 @@ _MAX_EVENT_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Generic[_T]):
     """One consistent list.
 
     Attributes
     ----------
     items
-        Whole objects, with apiVersion and kind.
+        Whole objects, with apiVersion and kind, or what was made of each.
     resource_version
         Where a watch would go on.
     """
 
-    items: list[Body]
+    items: list[_T]
     resource_version: str
 
 
@@ -62,6 +63,8 @@ class Gateway:
         As the API server's audit log shows it.
     on_request
         Told verb, kind and HTTP status of each request; 0 where no answer came.
+    namespaces
+        Where namespaced kinds are listed when no namespace is named; empty: in all of them.
     """
 
     def __init__(
@@ -71,7 +74,9 @@ class Gateway:
         request_timeout: float = 30.0,
         user_agent: str = "skillwarden",
         on_request: RequestHook = _nothing,
+        namespaces: Sequence[str] = (),
     ) -> None:
+        self._namespaces = tuple(namespaces)
         self._transport = Transport(
             credentials, request_timeout=request_timeout, user_agent=user_agent, on_request=on_request
         )
@@ -86,10 +91,17 @@ class Gateway:
         request_timeout: float = 30.0,
         user_agent: str = "skillwarden",
         on_request: RequestHook = _nothing,
+        namespaces: Sequence[str] = (),
     ) -> Self:
         """Read the credentials; nothing is asked of the server yet. See ``auth.load`` for where to."""
         credentials = await auth.load(kubeconfig=kubeconfig, context=context, in_cluster=in_cluster)
-        return cls(credentials, request_timeout=request_timeout, user_agent=user_agent, on_request=on_request)
+        return cls(
+            credentials,
+            request_timeout=request_timeout,
+            user_agent=user_agent,
+            on_request=on_request,
+            namespaces=namespaces,
+        )
 
     async def close(self) -> None:
         """Close every connection."""
@@ -107,27 +119,55 @@ class Gateway:
 
     async def list(
         self, kind: Kind, *, namespace: str | None = None, label_selector: str = "", field_selector: str = ""
-    ) -> Listing:
-        """Return all objects of a kind, page by page; a list that grew too old half-way starts over.
+    ) -> Listing[Body]:
+        """Return all objects of a kind, as ``project`` does."""
+        selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        return await self._list(kind, namespace, selectors, _whole)
+
+    async def project(
+        self, kind: Kind, project: Callable[[Body], _T], *, label_selector: str = ""
+    ) -> Listing[_T]:
+        """Return what ``project`` makes of each object of a kind; no more than a page of them is ever held.
+
+        A list that grew too old half-way starts over.
 
         Raises
         ------
         KindMissing
             Where the server does not serve the kind; never an empty list.
         """
-        path = kind.path(namespace=namespace)
-        query = _set({"labelSelector": label_selector, "fieldSelector": field_selector}) | {
-            "limit": str(PAGE)
-        }
+        return await self._list(kind, None, {"labelSelector": label_selector}, project)
+
+    async def _list(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        selectors: Mapping[str, str],
+        project: Callable[[Body], _T],
+    ) -> Listing[_T]:
+        everywhere = namespace is None and kind.namespaced and self._namespaces
+        query = _set(selectors) | {"limit": str(PAGE)}
+        found = [
+            await self._whole_list(kind, kind.path(namespace=place), query, project)
+            for place in everywhere or (namespace,)
+        ]
+        # The oldest: a watch from there misses nothing.
+        return Listing([item for part in found for item in part.items], found[0].resource_version)
+
+    async def _whole_list(
+        self, kind: Kind, path: str, query: Mapping[str, str], project: Callable[[Body], _T]
+    ) -> Listing[_T]:
         for _ in range(LIST_TRIES - 1):
             try:
-                return await self._pages(kind, path, query)
+                return await self._pages(kind, path, query, project)
             except Gone:
                 continue
-        return await self._pages(kind, path, query)
+        return await self._pages(kind, path, query, project)
 
-    async def _pages(self, kind: Kind, path: str, query: Mapping[str, str]) -> Listing:
-        items: list[Body] = []
+    async def _pages(
+        self, kind: Kind, path: str, query: Mapping[str, str], project: Callable[[Body], _T]
+    ) -> Listing[_T]:
+        items: list[_T] = []
         token = ""
         while True:
             page_query = {**query} | _set({"continue": token})
@@ -136,7 +176,7 @@ class Gateway:
             if not isinstance(page.get("items"), list | None) or not _is_list(page):
                 # What is not listed counts as deleted: no other answer may read as an empty list.
                 raise ApiUnavailable(200, "NotAList", f"{call}: the answer is no list.")
-            items.extend(_typed(kind, item) for item in page.get("items") or ())
+            items.extend(project(_typed(kind, item)) for item in page.get("items") or ())
             meta = page.get("metadata") or {}
             token = meta.get("continue") or ""
             if not token:
@@ -186,6 +226,36 @@ class Gateway:
         return await self._transport.object(
             Call(verb, kind.kind, path, "PATCH", query, _complete(kind, body), APPLY)
         )
+
+    async def merge(
+        self,
+        kind: Kind,
+        body: Mapping[str, Any],
+        *,
+        name: str,
+        namespace: str | None = None,
+        subresource: str | None = None,
+        manager: str = f"{FIELD_MANAGER}-cli",
+    ) -> Body:
+        """Merge a patch into an object (RFC 7386): a person's decision, or a Lease; all else is applied.
+
+        With a ``metadata.resourceVersion`` in it, ``Conflict`` where the object has changed since.
+        """
+        path = kind.path(namespace=namespace, name=name, subresource=subresource)
+        query = {"fieldManager": manager}
+        call = Call("patch", kind.kind, path, "PATCH", query, dict(body), "application/merge-patch+json")
+        return await self._transport.object(call)
+
+    async def whoami(self) -> str | None:
+        """Return the user's name as the API server has it, or ``None`` where it does not say."""
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+        try:
+            answer = await self._transport.object(Call("review", review["kind"], path, "POST", body=review))
+        except NotFound:
+            return None
+        user = ((answer.get("status") or {}).get("userInfo") or {}).get("username")
+        return str(user) if user else None
 
     async def delete(
         self,
@@ -266,6 +336,10 @@ class Gateway:
                 event, record = _event(call, line)
                 if event != "BOOKMARK":
                     yield event, record
+
+
+def _whole(body: Body) -> Body:
+    return body
 
 
 def _event(call: Call, line: bytes) -> tuple[str, Body]:

@@ -22,6 +22,7 @@ class Kind(Enum):
         False,
     )
     AGENT = (SKILLWARDEN, "v1alpha1", "agents", "Agent", True)
+    PACKAGE_APPROVAL = (SKILLWARDEN, "v1alpha1", "packageapprovals", "PackageApproval", True)
     POD = ("", "v1", "pods", "Pod", True)
     NETWORK_POLICY = ("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", True)
     SERVICE_ACCOUNT = ("", "v1", "serviceaccounts", "ServiceAccount", True)
@@ -29,6 +30,7 @@ class Kind(Enum):
     NAMESPACE = ("", "v1", "namespaces", "Namespace", False)
     RUNTIME_CLASS = ("node.k8s.io", "v1", "runtimeclasses", "RuntimeClass", False)
     RESOURCE_QUOTA = ("", "v1", "resourcequotas", "ResourceQuota", True)
+    LEASE = ("coordination.k8s.io", "v1", "leases", "Lease", True)
     EVENT = ("", "v1", "events", "Event", True)
     CUSTOM_RESOURCE_DEFINITION = (
         "apiextensions.k8s.io",

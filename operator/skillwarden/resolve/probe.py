@@ -45,7 +45,7 @@ async def index_trouble(settings: ResolverSettings, *, url: str, names: Sequence
     if login := await asyncio.to_thread(_login, settings, url):
         headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
     # Not trust_env: it would take the operator's own netrc, too, which uv is not shown.
-    async with aiohttp.ClientSession(timeout=timeout, headers=headers, proxy=_proxy(url)) as session:
+    async with aiohttp.ClientSession(timeout=timeout, headers=headers, proxy=proxy_for(url)) as session:
         answers = await asyncio.gather(*(_page_trouble(session, url, name) for name in names))
     return next((answer for answer in answers if answer), None)
 
@@ -62,7 +62,8 @@ def _login(settings: ResolverSettings, url: str) -> str | None:
     return f"{entry[0]}:{entry[2]}" if entry else None
 
 
-def _proxy(url: str) -> str | None:
+def proxy_for(url: str) -> str | None:
+    """Return the proxy that the environment names for a URL, or ``None``."""
     parts = urlsplit(url)
     return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
@@ -70,7 +71,7 @@ def _proxy(url: str) -> str | None:
 async def _page_trouble(session: aiohttp.ClientSession, url: str, name: str) -> str | None:
     try:
         async with session.get(f"{url.rstrip('/')}/{name}/") as response:
-            reason = _status_trouble(response.status)
+            reason = status_trouble(response.status)
             if reason is None and response.status == 200:
                 body = await response.content.read(_MAX_PAGE_BYTES)
                 while chunk := await response.content.read(_MAX_PAGE_BYTES):
@@ -83,7 +84,8 @@ async def _page_trouble(session: aiohttp.ClientSession, url: str, name: str) -> 
     return f"the page of {name} {reason}" if reason else None
 
 
-def _status_trouble(status: int) -> str | None:
+def status_trouble(status: int) -> str | None:
+    """Say what is wrong with an answer's status, or ``None``: an index gives it."""
     match status:
         case 200 | 404 | 410:
             return None

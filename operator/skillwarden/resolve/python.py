@@ -20,8 +20,9 @@ from urllib.parse import urlsplit
 
 from uv import find_uv_bin
 
+from ..domain.errors import UnsupportedRuntimeError
 from ..domain.lock import Artefact, Lock, LockedPackage, Platform
-from ..domain.package import DeclaredPackage
+from ..domain.package import DeclaredPackage, Ecosystem, PackageId
 from .errors import (
     ForbiddenHostError,
     IndexUnavailableError,
@@ -120,6 +121,8 @@ class PythonResolver:
         ResolverFailedError, ResolverDeadlineError
             uv broke, or ran into its deadline; retryable.
         """
+        if foreign := [item.name for item in declared if item.ecosystem is not Ecosystem.PYPI]:
+            raise UnsupportedRuntimeError(f"{', '.join(foreign[:5])}: these are no packages of PyPI.")
         platform_parts(platform)
         items = tuple(sorted(set(declared)))
         if not items:
@@ -145,7 +148,7 @@ class PythonResolver:
 
     async def _parents(
         self, job: _Job, resolved: Sequence[Resolved]
-    ) -> dict[tuple[str, str], tuple[str, ...]]:
+    ) -> dict[PackageId, tuple[PackageId, ...]]:
         pins = "".join(f"{item.id.name}=={item.id.version}\n" for item in resolved)
         await asyncio.to_thread((job.folder / _PINS).write_text, pins)
         options = ("--format", "requirements.txt", "--output-file", _PINS, "--annotation-style", "split")
@@ -156,8 +159,8 @@ class PythonResolver:
         if outcome.code != 0:
             raise await self._error(job, outcome)
         text = await asyncio.to_thread(_read_bounded, job.folder / _PINS)
-        found = {(id_.name, id_.version): names for id_, names in read_parents(text).items()}
-        if set(found) != {(item.id.name, item.id.version) for item in resolved}:
+        found = read_parents(text)
+        if set(found) != {item.id for item in resolved}:
             raise ResolverFailedError(
                 "two passes of the Python resolver chose different versions; the index changed between them."
             )
@@ -167,7 +170,7 @@ class PythonResolver:
         self,
         job: _Job,
         resolved: Sequence[Resolved],
-        parents: dict[tuple[str, str], tuple[str, ...]],
+        parents: dict[PackageId, tuple[PackageId, ...]],
     ) -> Lock:
         direct = {item.name for item in job.declared}
         if missing := sorted(direct - {item.id.name for item in resolved}):
@@ -182,7 +185,7 @@ class PythonResolver:
                 wheelless.append(str(item.id))
                 continue
             self._check_host(artefact)
-            above = parents[(item.id.name, item.id.version)]
+            above = parents[item.id]
             packages.append(LockedPackage(item.id, artefact, above, direct=item.id.name in direct))
         if wheelless:
             raise _source_only(tuple(sorted(wheelless)), job.platform)
@@ -290,11 +293,9 @@ def _prepare(job: _Job, preference: Lock | None) -> None:
     (job.folder / "home").mkdir()
     lines = "".join(f"{item.requirement}\n" for item in job.declared)
     (job.folder / _REQUIREMENTS).write_text(lines, encoding="ascii")
-    if preference is not None and preference.packages:
-        rows = (
-            f'[[packages]]\nname = "{package.id.name}"\nversion = "{package.id.version}"\n'
-            for package in preference.packages
-        )
+    kept = [p.id for p in preference.packages if p.id.ecosystem is Ecosystem.PYPI] if preference else []
+    if kept:
+        rows = (f'[[packages]]\nname = "{id_.name}"\nversion = "{id_.version}"\n' for id_ in kept)
         text = 'lock-version = "1.0"\ncreated-by = "skillwarden"\n' + "".join(rows)
         (job.folder / _PYLOCK).write_text(text, encoding="ascii")
 

@@ -102,21 +102,26 @@ def _wheel(package: PackageId, row: Mapping[str, Any]) -> Artefact:
     size = row.get("size")
     return Artefact(
         filename=row.get("name") or unquote(urlsplit(url).path.rsplit("/", 1)[-1]),
-        sha256=digest,
+        digest=f"sha256:{digest}",
         url=url,
         size=size if isinstance(size, int) else None,
         uploaded_at=uploaded.astimezone(UTC) if isinstance(uploaded, datetime) else None,
     )
 
 
-def read_parents(text: str) -> dict[PackageId, tuple[str, ...]]:
+def read_parents(text: str) -> dict[PackageId, tuple[PackageId, ...]]:
     """Read who requires whom from ``uv pip compile --annotation-style split``.
 
     Returns
     -------
     dict
-        For each pinned package the normalised names of the packages that require it, sorted. The
-        requirements file itself (``-r ...``) is nobody's name.
+        For each pinned package those that require it, sorted. The requirements file itself (``-r ...``)
+        is nobody's name.
+
+    Raises
+    ------
+    ResolverFailedError
+        Where a parent is not pinned itself.
     """
     parents: dict[PackageId, set[str]] = {}
     current: set[str] = set()
@@ -125,7 +130,11 @@ def read_parents(text: str) -> dict[PackageId, tuple[str, ...]]:
             current = parents.setdefault(PackageId.of(Ecosystem.PYPI, pin[1], pin[2]), set())
         elif (via := _VIA.fullmatch(line)) and via[1] != "via" and not via[1].startswith("-"):
             current.add(canonicalize_name(via[1].split("[")[0].strip()))
-    return {package: tuple(sorted(names)) for package, names in parents.items()}
+    pinned = {package.name: package for package in parents}
+    try:
+        return {package: tuple(sorted(pinned[name] for name in names)) for package, names in parents.items()}
+    except KeyError as error:
+        raise _unreadable(f"{error} requires a package and is not pinned itself") from error
 
 
 def _unreadable(reason: str, *, fix: str = "") -> ResolverFailedError:

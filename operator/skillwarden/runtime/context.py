@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
+import secrets
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,22 +19,30 @@ from ..advisories.feed import AdvisoryFeed
 from ..builders.network_policy import DepotEndpoint
 from ..depot.client import DepotClient
 from ..depot.tokens import issue, operator_token
+from ..domain.errors import SkillwardenError
 from ..handlers.watch import Watcher, WatchPlan
 from ..kube.gateway import Gateway
 from ..kube.kinds import Kind
+from ..resolve.closure import ClosureResolver
+from ..resolve.npm import NpmResolver
+from ..resolve.npm_settings import NpmSettings
 from ..resolve.python import PythonResolver
 from ..resolve.settings import ResolverSettings
 from ..scan.factory import default_scanners
 from ..scan.runner import ScanRunner
+from ..scan.source.look import remembered_source_findings
 from ..scan.typosquat import typosquat_findings
+from ..services.approvals import Requests
 from ..services.children import Children
 from ..services.execute import Executor
-from ..services.guard import Guard
+from ..services.fence import Fenced
+from ..services.guard import APPROVAL_PROBE, Guard
 from ..services.judge import Judge
 from ..services.notify import Notifier
 from ..services.operator import WATCHED, Operator, Parts
-from ..services.ports import SandboxSetup, Timing
+from ..services.ports import Cluster, SandboxSetup, Timing
 from ..services.reconcile_accepted import AcceptedReconciler
+from ..services.reconcile_approval import ApprovalReconciler
 from ..services.reconcile_run import RunReconciler
 from ..services.reconcile_skill import SkillReconciler
 from ..services.sources import ConfigMapSources
@@ -42,6 +52,7 @@ from ..services.strays import StrayCatcher
 from ..services.tools import Tools
 from .advisories import AdvisoryKeeper
 from .kinds import KindFollower
+from .leadership import Leadership
 from .metrics import Metrics
 from .probes import Probes
 from .settings import Settings
@@ -67,6 +78,26 @@ def resolver_settings(settings: Settings) -> ResolverSettings:
     )
 
 
+def npm_settings(settings: Settings) -> NpmSettings:
+    """Return what the npm resolver needs of the settings."""
+    return NpmSettings(
+        registry_url=settings.npm_registry_url,
+        username=settings.npm_username,
+        password=settings.npm_password.get_secret_value(),
+        token=settings.npm_token.get_secret_value(),
+        deadline_seconds=settings.resolve_deadline,
+        cache_dir=settings.state_dir / "cache" / "npm",
+        allowed_hosts=frozenset(settings.index_hosts),
+    )
+
+
+def closure_resolver(settings: Settings) -> ClosureResolver:
+    """Return the resolver of both ecosystems."""
+    return ClosureResolver(
+        python=PythonResolver(resolver_settings(settings)), npm=NpmResolver(npm_settings(settings))
+    )
+
+
 def sandbox_setup(settings: Settings, *, key: bytes) -> SandboxSetup:
     """Return what the settings say about every sandbox."""
     depot = settings.depot
@@ -86,6 +117,10 @@ def sandbox_setup(settings: Settings, *, key: bytes) -> SandboxSetup:
     return SandboxSetup(
         runtimes=settings.runtimes,
         default_version=settings.default_python,
+        node_runtimes=settings.node_runtimes,
+        default_node=settings.default_node,
+        mixed_runtimes=settings.mixed_runtimes,
+        commands=settings.runtime_commands,
         operator_image=settings.operator_image,
         pull_policy=settings.pull_policy,
         pull_secrets=settings.pull_secrets,
@@ -116,6 +151,7 @@ async def operator(settings: Settings, *, timing: Timing | None = None) -> Async
             context=settings.context,
             user_agent=f"skillwarden/{__version__}",
             on_request=metrics.requested,
+            namespaces=settings.watch_namespaces,
         )
         stack.push_async_callback(cluster.close)
         key = settings.depot.read_key()
@@ -128,40 +164,55 @@ async def operator(settings: Settings, *, timing: Timing | None = None) -> Async
         )
         feed = AdvisoryFeed(settings.advisories)
         stages = Stages(
-            resolver=PythonResolver(resolver_settings(settings)),
+            resolver=closure_resolver(settings),
             scans=ScanRunner(
                 default_scanners(feed),
                 deadline_seconds=settings.scan_deadline,
                 max_concurrency=4,
+                on_report=metrics.scanned,
             ),
             depot=depot,
             now=utc_now,
             retry=timing.retry,
             retry_limit=timing.retry_limit,
             concurrency=settings.stage_concurrency,
+            on_end=metrics.staged,
         )
         stack.push_async_callback(stages.close)
         setup = sandbox_setup(settings, key=key)
+        leadership = _leadership(settings, cluster)
         core = _wire(
-            cluster, stages=stages, feed=feed, setup=setup, timing=timing, settings=settings, metrics=metrics
+            Fenced(cluster, held=lambda: leadership.held) if leadership else cluster,
+            stages=stages,
+            feed=feed,
+            setup=setup,
+            timing=timing,
+            settings=settings,
+            metrics=metrics,
         )
-        metrics.watch_queue(partial(len, core.queue))
+        metrics.watch_queue(core.backlog)
         metrics.watch_advisories(partial(_age, feed))
+        metrics.watch_skills(core.outcomes)
         if settings.advisories_source:
             keeper = AdvisoryKeeper(
                 settings.advisories_source, into=settings.advisories, interval=settings.advisories_interval
             )
             stack.push_async_callback(keeper.stop)
             keeper.start()
+        metrics.watch_leader(lambda: leadership is None or leadership.held)
         await core.start()
+        if leadership is not None:
+            stack.push_async_callback(leadership.release)
+        renewing = await stack.enter_async_context(AsyncExitStack())
         stack.push_async_callback(core.stop)
         watcher = Watcher(
             WatchPlan(
                 selectors=WATCHED,
                 observe=core.observe,
-                restarted=core.relist_soon,
+                begin=core.begin_watch,
                 loop=asyncio.get_running_loop(),
                 connection=cluster.connection_details,
+                namespaces=settings.watch_namespaces,
             )
         )
         watcher.start()
@@ -174,15 +225,56 @@ async def operator(settings: Settings, *, timing: Timing | None = None) -> Async
         kinds.start()
         stack.push_async_callback(kinds.stop)
         if settings.metrics_address:
-            probes = Probes(registry=metrics.registry, ready=lambda: core.primed and watcher.watching)
+            probes = Probes(
+                registry=metrics.registry,
+                ready=lambda: core.primed and watcher.watching,
+                stuck=core.stuck,
+            )
             await probes.start(settings.metrics_address)
             stack.push_async_callback(probes.stop)
         log.info("the operator runs", version=__version__, advisories=feed.revision or "none")
+        if leadership is None:
+            await core.lead()
+        else:
+            task = asyncio.create_task(_lead(core, leadership), name="leadership")
+            # Renewed until everything else has ended: what is written meanwhile is written by the holder.
+            renewing.push_async_callback(_cancelled, task)
         yield core
 
 
+def _leadership(settings: Settings, cluster: Gateway) -> Leadership | None:
+    if not settings.lease:
+        return None
+    namespace, _, name = settings.lease.partition("/")
+    # The Pod's name, for a reader; the rest tells this process from the one before it in the same Pod.
+    identity = f"{socket.gethostname()}_{os.getpid()}_{secrets.token_hex(4)}"
+    return Leadership(
+        cluster, namespace=namespace, name=name, identity=identity, seconds=settings.lease_seconds
+    )
+
+
+async def _lead(core: Operator, leadership: Leadership) -> None:
+    """Act once the lease is held, until it is lost."""
+    try:
+        await leadership.acquire()
+        await core.lead()
+        await leadership.keep()
+    except SkillwardenError as error:
+        log.error("this operator cannot lead", error=str(error))
+    except Exception:
+        log.exception("leading broke")
+    finally:
+        # Whatever ended it: a new process begins anew.
+        core.lost.set()
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 def _wire(
-    cluster: Gateway,
+    cluster: Cluster,
     *,
     stages: Stages,
     feed: AdvisoryFeed,
@@ -192,7 +284,12 @@ def _wire(
     metrics: Metrics,
 ) -> Operator:
     store = Store()
-    sources = ConfigMapSources(cluster)
+    sources = ConfigMapSources(cluster, look=remembered_source_findings)
+    requests = Requests(store=store, cluster=cluster, now=utc_now)
+    approval_guard = Guard(
+        cluster, trust=settings.trust_approvals, timing=timing, now=utc_now, probe=APPROVAL_PROBE
+    )
+    notifier = Notifier(cluster, now=utc_now, reporter=socket.gethostname(), version=__version__)
     children = Children(store=store, setup=setup)
     judge = Judge(
         store=store,
@@ -200,6 +297,7 @@ def _wire(
         stages=stages,
         feed=feed,
         guard=Guard(cluster, trust=settings.trust_agent_refs, timing=timing, now=utc_now),
+        approval_guard=approval_guard,
         sources=sources,
         setup=setup,
         now=utc_now,
@@ -210,9 +308,10 @@ def _wire(
         cluster=cluster,
         stages=stages,
         judge=judge,
+        requests=requests,
         children=children,
         executor=executor,
-        notifier=Notifier(cluster, now=utc_now, reporter=socket.gethostname(), version=__version__),
+        notifier=notifier,
         sources=sources,
         setup=setup,
         timing=timing,
@@ -224,12 +323,23 @@ def _wire(
         cluster=cluster,
         skills=skills,
         runs=RunReconciler(tools, skills=skills),
-        accepted=AcceptedReconciler(store=store, cluster=cluster, now=utc_now),
+        accepted=AcceptedReconciler(
+            store=store, cluster=cluster, now=utc_now, cluster_policies=not settings.watch_namespaces
+        ),
+        approvals=ApprovalReconciler(
+            store=store,
+            cluster=cluster,
+            now=utc_now,
+            requests=requests,
+            guard=approval_guard,
+            notifier=notifier,
+        ),
         strays=StrayCatcher(store=store, cluster=cluster, executor=executor, setup=setup),
         feed=feed,
         setup=setup,
         timing=timing,
         name_findings=typosquat_findings,
+        source_findings=remembered_source_findings,
         observer=metrics,
     )
     return Operator(parts, workers=settings.workers)

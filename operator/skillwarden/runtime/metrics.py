@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from ..domain.finding import ScannerReport
+
+#: Seconds; a resolution or a scan takes from moments to a minute.
+SLOW = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 60, 120)
 
 
 class Metrics:
@@ -20,8 +27,27 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._reconciles = Histogram(
             "skillwarden_reconcile_seconds",
-            "Duration of a reconcile, by kind and outcome (ok, retry, error).",
+            "Duration of a reconcile, by kind and outcome (ok, retry, timeout, error).",
             ("kind", "outcome"),
+            registry=self.registry,
+        )
+        self._waits = Histogram(
+            "skillwarden_queue_wait_seconds",
+            "How long keys waited for a worker.",
+            registry=self.registry,
+        )
+        self._stages = Histogram(
+            "skillwarden_stage_seconds",
+            "Duration of a slow stage (resolve, scan, fetch), by outcome (ok, retry, failed).",
+            ("stage", "outcome"),
+            buckets=SLOW,
+            registry=self.registry,
+        )
+        self._scanners = Histogram(
+            "skillwarden_scanner_seconds",
+            "Duration of one scanner over one lock, by how it ended (pass, findings, error).",
+            ("scanner", "state"),
+            buckets=SLOW,
             registry=self.registry,
         )
         self._requests = Counter(
@@ -35,20 +61,56 @@ class Metrics:
         """Count a reconcile."""
         self._reconciles.labels(kind=kind, outcome=outcome).observe(seconds)
 
+    def waited(self, seconds: float) -> None:
+        """Note how long a key waited."""
+        self._waits.observe(seconds)
+
+    def staged(self, stage: str, seconds: float, outcome: str) -> None:
+        """Note a slow stage."""
+        self._stages.labels(stage=stage, outcome=outcome).observe(seconds)
+
+    def scanned(self, report: ScannerReport, seconds: float) -> None:
+        """Note how a scanner ended."""
+        self._scanners.labels(scanner=report.scanner.value, state=report.state.value).observe(seconds)
+
     def requested(self, verb: str, kind: str, status: int) -> None:
         """Count a request."""
         self._requests.labels(verb=verb, kind=kind, status=str(status)).inc()
 
     def watch_queue(self, length: Callable[[], int]) -> None:
         """Show the length of the work queue."""
-        gauge = Gauge("skillwarden_queue_keys", "Keys that wait for a worker.", registry=self.registry)
-        gauge.set_function(lambda: float(length()))
+        self._watch("skillwarden_queue_keys", "Keys that wait for a worker.", length)
+
+    def watch_skills(self, outcomes: Callable[[], Mapping[tuple[str, str], int]]) -> None:
+        """Show how many Skills have which verdict and which reason of Ready."""
+        self.registry.register(_Skills(outcomes))
+
+    def watch_leader(self, leads: Callable[[], bool]) -> None:
+        """Show whether this operator acts: 1 in one replica, 0 in the others."""
+        self._watch("skillwarden_leader", "Whether this operator leads.", leads)
 
     def watch_advisories(self, age: Callable[[], float]) -> None:
         """Show the age of the advisories in seconds; NaN where there are none."""
-        gauge = Gauge(
-            "skillwarden_advisories_age_seconds",
-            "Seconds since the advisories were last synced.",
-            registry=self.registry,
+        what = "Seconds since the advisories were last synced."
+        self._watch("skillwarden_advisories_age_seconds", what, age)
+
+    def _watch(self, name: str, what: str, value: Callable[[], float]) -> None:
+        """Show what something is whenever it is asked for."""
+        Gauge(name, what, registry=self.registry).set_function(lambda: float(value()))
+
+
+class _Skills(Collector):
+    """Counts the Skills when it is asked."""
+
+    def __init__(self, outcomes: Callable[[], Mapping[tuple[str, str], int]]) -> None:
+        self._outcomes = outcomes
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(
+            "skillwarden_skills",
+            "Skills by verdict and by the reason of Ready.",
+            labels=("verdict", "reason"),
         )
-        gauge.set_function(age)
+        for labels, count in self._outcomes().items():
+            family.add_metric(labels, count)
+        yield family

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+log = structlog.get_logger(__name__)
 
 
 class Probes:
@@ -16,12 +19,17 @@ class Probes:
     registry
         What /metrics shows.
     ready
-        Whether the world has been listed and the workers run.
+        Whether the world has been listed and is watched.
+    stuck
+        What does not go on although it should, or nothing: then a new start is the remedy.
     """
 
-    def __init__(self, *, registry: CollectorRegistry, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self, *, registry: CollectorRegistry, ready: Callable[[], bool], stuck: Callable[[], str]
+    ) -> None:
         self._registry = registry
         self._ready = ready
+        self._stuck = stuck
         self._runner: web.AppRunner | None = None
 
     async def start(self, address: str) -> int:
@@ -48,6 +56,9 @@ class Probes:
         )
 
     async def _healthz(self, _: web.Request) -> web.Response:
+        if why := self._stuck():
+            log.error("this operator is stuck", why=why)
+            return web.Response(status=500, text=f"stuck: {why}\n")
         return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import platform as machine
+import re
 import socket
 from pathlib import Path
 from typing import Annotated, Literal
@@ -101,6 +102,10 @@ class DepotSettings(BaseModel):
         return key
 
 
+_LEASE = re.compile(r"[a-z0-9-]+/[a-z0-9.-]+")
+_MIXED = re.compile(r"python3\.[0-9]{1,2}-node[1-9][0-9]?")
+
+
 class Settings(BaseSettings):
     """Everything that can be set.
 
@@ -108,10 +113,19 @@ class Settings(BaseSettings):
     ----------
     kubeconfig, context
         Where the API server is; neither: in-cluster, else the usual kubeconfig.
+    watch_namespaces
+        The only ones whose skills are governed, as a comma-separated list; empty: all.
     runtimes
         Image by minor version of Python, as JSON: ``{"3.12": "python:3.12-slim"}``; by digest in production.
-    default_python
+    node_runtimes
+        Image by major version of Node, as JSON.
+    mixed_runtimes
+        Image with both interpreters, by their versions, as JSON: ``{"python3.12-node24": "..."}``.
+    default_python, default_node
         For a Skill that asks for no version.
+    runtime_commands
+        Commands that an image has besides those of our own runtime images, by version of its language, as
+        JSON: ``{"3.12": ["git", "jq"]}``. A Skill that asks for others is not accepted.
     operator_image
         Our own image, which prepares sandboxes.
     pull_policy, pull_secrets
@@ -120,6 +134,8 @@ class Settings(BaseSettings):
         Of the runtime images.
     trust_agent_refs
         Take agent references although the guard is not in force: only where a single user can write.
+    trust_approvals
+        Take approvals although no admission policy proves who gave them: only where a single user can write.
     network_enforced
         The platform attests that its network plugin enforces NetworkPolicies; unset: nobody knows.
     host_users
@@ -133,12 +149,19 @@ class Settings(BaseSettings):
         The package index; unset: the tools' default. It carries no credentials.
     index_username, index_password, index_netrc
         Credentials for it, or a netrc file that has them; the depot needs the same (its own ``NETRC``).
+    npm_registry_url
+        The npm registry; unset: npm's default. It carries no credentials.
+    npm_username, npm_password, npm_token
+        Credentials for it: basic, or a bearer token; the depot needs the same (its own ``NETRC``).
     index_hosts
-        Further hosts that artefacts may come from.
+        Further hosts that artefacts may come from, of either ecosystem.
     resolve_deadline, scan_deadline
         Seconds.
     workers, stage_concurrency
         Keys reconciled at a time, and slow stages run at a time.
+    lease, lease_seconds
+        ``NAMESPACE/NAME`` of the Lease whose holder acts, where several operators run, and how many seconds
+        after its last renewal another takes over; empty: this operator is the only one.
     metrics_address
         ``HOST:PORT`` for /metrics, /healthz and /readyz; empty: none.
     log_format, log_level
@@ -154,18 +177,24 @@ class Settings(BaseSettings):
 
     kubeconfig: Path | None = None
     context: str | None = None
+    watch_namespaces: Annotated[tuple[str, ...], NoDecode] = ()
     runtimes: dict[str, str] = {
         "3.11": "python:3.11-slim",
         "3.12": "python:3.12-slim",
         "3.13": "python:3.13-slim",
     }
+    node_runtimes: dict[str, str] = {"24": "node:24-slim"}
+    mixed_runtimes: dict[str, str] = {}
     default_python: str = "3.12"
+    default_node: str = "24"
+    runtime_commands: dict[str, frozenset[str]] = {}
     operator_image: str = "skillwarden:0.1.0"
     pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
     pull_secrets: Annotated[tuple[str, ...], NoDecode] = ()
     libc: str = "glibc-2.28"
     arch: str = Field(default_factory=lambda: ARCHITECTURES.get(machine.machine(), "amd64"))
     trust_agent_refs: bool = False
+    trust_approvals: bool = False
     network_enforced: bool | None = None
     host_users: bool | None = None
     depot: DepotSettings = DepotSettings()
@@ -177,16 +206,22 @@ class Settings(BaseSettings):
     index_username: str = ""
     index_password: SecretStr = SecretStr("")
     index_netrc: Path | None = None
+    npm_registry_url: str | None = None
+    npm_username: str = ""
+    npm_password: SecretStr = SecretStr("")
+    npm_token: SecretStr = SecretStr("")
     index_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     resolve_deadline: float = Field(default=60.0, gt=0)
     scan_deadline: float = Field(default=60.0, gt=0)
     workers: int = Field(default=8, ge=1, le=64)
     stage_concurrency: int = Field(default=2, ge=1, le=32)
+    lease: str = ""
+    lease_seconds: float = Field(default=10.0, ge=1, le=300)
     metrics_address: str = ""
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("pull_secrets", "index_hosts", mode="before")
+    @field_validator("pull_secrets", "index_hosts", "watch_namespaces", mode="before")
     @classmethod
     def _words(cls, value: object) -> object:
         """Take a comma-separated list."""
@@ -194,11 +229,29 @@ class Settings(BaseSettings):
             return tuple(word.strip() for word in value.split(",") if word.strip())
         return value
 
+    @field_validator("lease")
+    @classmethod
+    def _names_a_lease(cls, value: str) -> str:
+        if value and not _LEASE.fullmatch(value):
+            raise ValueError(
+                f"{value!r} is not NAMESPACE/NAME, such as skillwarden-system/skillwarden-operator"
+            )
+        return value
+
     @model_validator(mode="after")
     def _default_has_image(self) -> Settings:
-        if self.default_python not in self.runtimes:
-            offered = ", ".join(sorted(self.runtimes))
-            raise ValueError(f"default_python is {self.default_python}, but runtimes has only {offered}")
+        for name, default, offered in (
+            ("default_python", self.default_python, self.runtimes),
+            ("default_node", self.default_node, self.node_runtimes),
+        ):
+            # No image of a language at all is a choice; a default without one is a mistake.
+            if offered and default not in offered:
+                raise ValueError(
+                    f"{name} is {default}, but the runtimes are only {', '.join(sorted(offered))}"
+                )
+        wrong = [key for key in self.mixed_runtimes if not _MIXED.fullmatch(key)]
+        if wrong:
+            raise ValueError(f"mixed_runtimes has {wrong[0]!r}, which is not like python3.12-node24")
         return self
 
     @property

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..domain.errors import IntegrityError, SkillwardenError, UnavailableError
-from ..domain.lock import Lock, Platform
+from ..domain.lock import Lock, LockedPackage, Platform
 from ..domain.package import Ecosystem, PackageId
 from .settings import PrepareSettings
 
@@ -53,11 +53,16 @@ def platform_tags(platform: Platform) -> list[str]:
     return [*tags, f"linux_{machine}"]
 
 
+def python_packages(lock: Lock) -> list[LockedPackage]:
+    """Return the packages of a lock that pip installs."""
+    return [package for package in lock.packages if package.id.ecosystem is Ecosystem.PYPI]
+
+
 def requirements(lock: Lock, *, index_url: str) -> str:
     """Return pip's requirements file: one pin with one hash a package, and the index with its token."""
     pins = [
-        f"{package.id.name}=={package.id.version} --hash=sha256:{package.artefact.sha256}"
-        for package in lock.packages
+        f"{package.id.name}=={package.id.version} --hash={package.artefact.digest}"
+        for package in python_packages(lock)
     ]
     return "\n".join([f"--index-url {index_url}", *pins, ""])
 
@@ -78,7 +83,7 @@ def pip_command(platform: Platform, *, target: Path, listing: Path, host: str) -
 
 
 def install(lock: Lock, *, settings: PrepareSettings, target: Path, scratch: Path) -> None:
-    """Install a lock's packages into ``target``; an empty lock asks nobody.
+    """Install a lock's Python packages into ``target``; an empty lock asks nobody.
 
     Raises
     ------
@@ -91,14 +96,15 @@ def install(lock: Lock, *, settings: PrepareSettings, target: Path, scratch: Pat
     """
     target.mkdir()
     target.chmod(0o755)
-    if lock.packages:
+    packages = python_packages(lock)
+    if packages:
         parts = urlsplit(settings.depot_url)
         index = parts._replace(netloc=f"sandbox:{settings.token}@{parts.netloc}").geturl()
         listing = scratch / "requirements.txt"
         _write_private(listing, requirements(lock, index_url=f"{index}/sandbox/simple/"))
         command = pip_command(lock.platform, target=target, listing=listing, host=parts.netloc)
         _run(command, scratch=scratch, secret=settings.token)
-    _compare(installed(target), {package.id for package in lock.packages})
+    _compare(installed(target), {package.id for package in packages})
 
 
 def installed(target: Path) -> set[PackageId]:

@@ -21,6 +21,7 @@ from ..domain.lock import Lock
 from ..domain.skill import SourceFile
 from . import settings as names
 from .install import install
+from .install_npm import install_npm
 from .settings import PrepareSettings
 from .transfer import DepotReader
 
@@ -101,6 +102,7 @@ def prepare(settings: PrepareSettings) -> None:
             write_file(volume / names.INPUT, data)
             _say(f"input {settings.input_digest} verified: {len(data)} bytes written")
         install(lock, settings=settings, target=volume / names.ENVIRONMENT, scratch=scratch)
+        install_npm(lock, reader=reader, volume=volume, scratch=scratch)
         _say(f"{len(lock.packages)} packages installed and compared with the lock")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -188,7 +190,7 @@ def _check(body: bytes, digest: str, *, what: str) -> None:
 
 
 def _clear(volume: Path) -> None:
-    for name in (names.SOURCE, names.ENVIRONMENT, names.SCRATCH):
+    for name in (names.SOURCE, names.ENVIRONMENT, names.MODULES, names.SCRATCH):
         shutil.rmtree(volume / name, ignore_errors=True)
     (volume / names.INPUT).unlink(missing_ok=True)
 

@@ -22,7 +22,7 @@ class AgeScanner:
     async def scan(self, lock: Lock) -> ScannerReport:
         """Report one finding a package."""
         findings = [_finding(package) for package in lock.packages]
-        return answered(self.name, audited=packages_of(lock), findings=findings)
+        return answered(self.name, audited=packages_of(lock, self.name), findings=findings)
 
 
 def _finding(package: LockedPackage) -> Finding:

@@ -7,6 +7,7 @@ from skillwarden.advisories.feed import AdvisoryFeed
 from skillwarden.advisories.index import AdvisoryIndex
 
 from .age import AgeScanner
+from .npm_audit import NpmAuditScanner
 from .osv import OsvScanner
 from .pip_audit import PipAuditScanner
 from .protocol import IndexSource, Scanner
@@ -30,6 +31,7 @@ def default_scanners(
     return (
         OsvScanner(source),
         PipAuditScanner(source),
+        NpmAuditScanner(source),
         TyposquatScanner(allowed=allowed_names),
         AgeScanner(),
     )

@@ -6,9 +6,10 @@ Both advisory scanners use this, so that what both found carries one id.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 from skillwarden.advisories.index import MALICIOUS_PREFIX, Advisory
-from skillwarden.advisories.ranges import parse_version
+from skillwarden.advisories.ranges import parse_ordered
 from skillwarden.advisories.record import order_versions
 from skillwarden.advisories.severity import highest
 from skillwarden.domain.finding import Finding, FindingKind, ScannerName
@@ -75,13 +76,13 @@ def finding_of(package: PackageId, members: Sequence[Advisory], *, scanner: Scan
 
 def fixes(package: PackageId, versions: set[str]) -> tuple[str, ...]:
     """Return the fixing versions above the package's own, lowest first: going back is no fix."""
-    own = parse_version(package.version)
-    above = {
-        version
-        for version in versions
-        if own is None or ((parsed := parse_version(version)) is not None and parsed > own)
-    }
-    return order_versions(above)
+    ordered = order_versions({*versions, package.version}, package.ecosystem)
+    if package.version not in ordered:
+        return ordered
+    own: Any = parse_ordered(package.version, package.ecosystem)
+    return tuple(
+        version for version in ordered if cast("Any", parse_ordered(version, package.ecosystem)) > own
+    )
 
 
 def findings_of(package: PackageId, advisories: Iterable[Advisory], *, scanner: ScannerName) -> list[Finding]:

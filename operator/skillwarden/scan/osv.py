@@ -34,7 +34,14 @@ class OsvScanner:
         index: AdvisoryIndex | None = self._index()
         if index is None:
             return failed(self.name, NO_ADVISORIES, retryable=True)
-        affecting = index.affecting_many(packages_of(lock))
+        counts = index.counts()
+        for ecosystem in sorted(lock.ecosystems):
+            # Nothing found among no records is not a pass.
+            if ecosystem not in counts or not counts[ecosystem].records:
+                return failed(
+                    self.name, f"the advisories hold no record about {ecosystem.value}", retryable=True
+                )
+        affecting = index.affecting_many(packages_of(lock, self.name))
         findings = [
             finding
             for package, advisories in affecting.items()

@@ -152,7 +152,7 @@ class PipAuditScanner:
         index = await asyncio.to_thread(self._index)
         if index is None:
             return failed(self.name, NO_ADVISORIES, retryable=True)
-        asked = packages_of(lock)
+        asked = packages_of(lock, self.name)
         if not asked:
             return answered(self.name, audited=asked, findings=())
         unfit = sorted(package for package in asked if not _can_be_pinned(package))
@@ -174,9 +174,9 @@ class PipAuditScanner:
             home = Path(folder)
             lines = "".join(f"{package.name}=={package.version}\n" for package in pins)
             (home / "pins.txt").write_text(lines, encoding="ascii")
-            async with serve(index) as url:
+            async with serve(index) as endpoint:
                 return await run_bounded(
-                    [*self._command, *_arguments(url, home)],
+                    [*self._command, *_arguments(endpoint.query_url, home)],
                     cwd=home,
                     env=_environment(home),
                     max_output=self._max_output,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from skillwarden.advisories.index import AdvisoryIndex
-from skillwarden.domain.finding import Finding, ScannerName, ScannerReport, ScanState
+from skillwarden.domain.finding import Finding, ScannerName, ScannerReport, ScanState, looks_at
 from skillwarden.domain.lock import Lock
 from skillwarden.domain.package import PackageId
 
@@ -29,9 +29,9 @@ class Scanner(Protocol):
         ...
 
 
-def packages_of(lock: Lock) -> frozenset[PackageId]:
-    """Return the packages that a scanner of this lock owes an answer for."""
-    return frozenset(package.id for package in lock.packages)
+def packages_of(lock: Lock, scanner: ScannerName) -> frozenset[PackageId]:
+    """Return the packages of a lock that a scanner owes an answer for: of the ecosystems it looks at."""
+    return frozenset(package.id for package in lock.packages if looks_at(scanner, package.id.ecosystem))
 
 
 def answered(

@@ -33,9 +33,18 @@ class ScanRunner:
         For each scanner, from its start (waiting for its turn does not count).
     max_concurrency
         How many scanners run at once, over all scans.
+    on_report
+        Told each report and the seconds that it took, without the wait for a turn.
     """
 
-    def __init__(self, scanners: Sequence[Scanner], *, deadline_seconds: float, max_concurrency: int) -> None:
+    def __init__(
+        self,
+        scanners: Sequence[Scanner],
+        *,
+        deadline_seconds: float,
+        max_concurrency: int,
+        on_report: Callable[[ScannerReport, float], None] = lambda *_: None,
+    ) -> None:
         if deadline_seconds <= 0 or max_concurrency < 1:
             raise ValueError("a deadline above 0 s and at least one scanner at a time are needed")
         self._scanners = {scanner.name: scanner for scanner in scanners}
@@ -43,6 +52,7 @@ class ScanRunner:
             raise ValueError("two scanners have one name")
         self._deadline = deadline_seconds
         self._turns = asyncio.Semaphore(max_concurrency)
+        self._on_report = on_report
 
     async def scan(
         self,
@@ -87,7 +97,9 @@ class ScanRunner:
             report = failed(name, f"the scanner {name.value} is required but not configured", retryable=False)
         else:
             async with self._turns:
-                report = _checked(await self._run(scanner, lock), name=name, expected=packages_of(lock))
+                started = asyncio.get_running_loop().time()
+                report = _checked(await self._run(scanner, lock), name=name, expected=packages_of(lock, name))
+                self._on_report(report, asyncio.get_running_loop().time() - started)
         if on_progress:
             on_progress(report)
         return report

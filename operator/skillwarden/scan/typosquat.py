@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -19,7 +21,7 @@ from rapidfuzz.distance import OSA
 
 from skillwarden.domain.finding import Finding, FindingKind, ScannerName, ScannerReport
 from skillwarden.domain.lock import Lock
-from skillwarden.domain.package import DeclaredPackage, PackageId, normalise_name
+from skillwarden.domain.package import DeclaredPackage, Ecosystem, PackageId, normalise_name
 
 from .protocol import answered, packages_of
 from .toplist import known_good, top_names
@@ -63,6 +65,45 @@ _TRUST_WORDS = frozenset(
         "new",
     }
 )
+#: npm's downloads are mostly of what packages pull in; these are what people type, wherever they rank.
+_TYPED_NPM = (
+    *(
+        "angular",
+        "axios",
+        "bootstrap",
+        "discord.js",
+        "electron",
+        "express",
+        "gatsby",
+        "graphql",
+        "jest",
+        "jquery",
+    ),
+    *(
+        "lodash",
+        "moment",
+        "mongodb",
+        "mongoose",
+        "next",
+        "nuxt",
+        "playwright",
+        "prettier",
+        "puppeteer",
+        "react",
+    ),
+    *(
+        "react-native",
+        "redis",
+        "redux",
+        "sequelize",
+        "socket.io",
+        "stripe",
+        "svelte",
+        "tailwindcss",
+        "telegraf",
+    ),
+    *("typescript", "vite", "vue", "webpack"),
+)
 _LANGUAGE_WORDS = frozenset({"python", "python2", "python3", "py", "py3"})
 _LOOK_ALIKE = (("rn", "m"), ("vv", "w"), ("0", "o"), ("1", "l"), ("i", "l"), ("5", "s"))
 
@@ -97,20 +138,31 @@ class _Corpus:
     words: dict[tuple[str, ...], str]
     famous: frozenset[str]
     most_famous: frozenset[str]
+    flat: dict[str, str]
+    scopes: tuple[str, ...]
+
+
+_Trick = Callable[[_Corpus, str], Resemblance | None]
 
 
 @functools.cache
-def _corpus() -> _Corpus:
-    names = top_names()
+def _corpus(ecosystem: Ecosystem) -> _Corpus:
+    everything = top_names(ecosystem)
+    # A scope has one owner: only the scope itself can be imitated, and a scoped name without its scope.
+    typed = _TYPED_NPM if ecosystem is Ecosystem.NPM else ()
+    names = tuple(dict.fromkeys((*typed, *(name for name in everything if not name.startswith("@")))))
+    scoped = [name for name in everything[:_TARGETS] if name.startswith("@")]
+    owners = Counter(name.partition("/")[0] for name in everything if name.startswith("@"))
+    shortest = _MIN_EDITED - 1 if ecosystem is Ecosystem.PYPI else _MIN_EDITED - 2
     targets = names[:_TARGETS]
     return _Corpus(
-        popular=frozenset(names),
+        popular=frozenset(everything),
         edited=tuple(name for name in targets if len(name) >= _MIN_EDITED),
         twice_edited=tuple(name for name in names[:_FAMOUS] if len(name) >= _MIN_TWICE_EDITED),
         swapped=_first(
             (swap, name)
             for name in names[:_FAMOUS]
-            if len(name) == _MIN_EDITED - 1
+            if shortest <= len(name) < _MIN_EDITED
             for swap in _slips_of_short(name)
         ),
         looks=_first((_look(name), name) for name in targets),
@@ -118,6 +170,8 @@ def _corpus() -> _Corpus:
         words=_first((tuple(sorted(name.split("-"))), name) for name in targets if "-" in name),
         famous=frozenset(names[:_FAMOUS]),
         most_famous=frozenset(names[:_MOST_FAMOUS]),
+        flat=_first((name[1:].replace("/", "-"), name) for name in scoped),
+        scopes=tuple(scope for scope, count in owners.items() if count >= 3 and len(scope) > _MIN_EDITED),
     )
 
 
@@ -142,20 +196,48 @@ def _slips_of_short(name: str) -> Iterable[str]:
         yield name[: at + 1] + name[at:]
 
 
-def resemblance(name: str, *, allowed: frozenset[str] = frozenset()) -> Resemblance | None:
+def resemblance(
+    name: str, ecosystem: Ecosystem = Ecosystem.PYPI, *, allowed: frozenset[str] = frozenset()
+) -> Resemblance | None:
     """Return what a normalised name imitates, or ``None``.
 
     Parameters
     ----------
     name
         A normalised name; any text is taken.
+    ecosystem
+        Whose popular names it is compared with.
     allowed
         Names that are never flagged, besides the popular ones and those that we know.
     """
-    corpus = _corpus()
-    if not name or len(name) > _MAX_NAME or name in corpus.popular or name in known_good() or name in allowed:
+    corpus = _corpus(ecosystem)
+    if not name or len(name) > _MAX_NAME or name in corpus.popular or name in allowed:
         return None
-    return next((found for trick in _TRICKS if (found := trick(corpus, name)) is not None), None)
+    if name in known_good(ecosystem):
+        return None
+    if ecosystem is Ecosystem.PYPI:
+        return _first_trick(_TRICKS, corpus, name)
+    if name.startswith("@"):
+        return _by_scope(corpus, name)
+    # npm's names are not normalised: to a reader all separators and cases are one.
+    return _first_trick((_without_scope, *_TRICKS), corpus, re.sub(r"[._]", "-", name.lower()))
+
+
+def _first_trick(tricks: Iterable[_Trick], corpus: _Corpus, name: str) -> Resemblance | None:
+    return next((found for trick in tricks if (found := trick(corpus, name)) is not None), None)
+
+
+def _without_scope(corpus: _Corpus, name: str) -> Resemblance | None:
+    target = corpus.flat.get(name)
+    return Resemblance(target, "its scope has become a part of the name") if target else None
+
+
+def _by_scope(corpus: _Corpus, name: str) -> Resemblance | None:
+    scope, _, rest = name.partition("/")
+    near = process.extractOne(scope, corpus.scopes, scorer=OSA.distance, score_cutoff=1)
+    if near is None or near[1] == 0:
+        return None
+    return Resemblance(f"{near[0]}/{rest}", "one edit in the scope apart")
 
 
 def _by_separators(corpus: _Corpus, name: str) -> Resemblance | None:
@@ -216,7 +298,6 @@ def _edited_word(name: str, target: str) -> int:
     return len(different[0]) if len(different) == 1 else len(target)
 
 
-_Trick = Callable[[_Corpus, str], Resemblance | None]
 _TRICKS: tuple[_Trick, ...] = (_by_separators, _by_look, _by_words, _by_affix, _by_slip)
 
 
@@ -237,7 +318,10 @@ def typosquat_findings(
 
 
 def _findings(packages: Iterable[PackageId], *, allowed: frozenset[str]) -> tuple[Finding, ...]:
-    pairs = ((package, resemblance(package.name, allowed=allowed)) for package in sorted(packages))
+    pairs = (
+        (package, resemblance(package.name, package.ecosystem, allowed=allowed))
+        for package in sorted(packages)
+    )
     return tuple(
         Finding(
             kind=FindingKind.TYPOSQUAT,
@@ -267,6 +351,6 @@ class TyposquatScanner:
 
     async def scan(self, lock: Lock) -> ScannerReport:
         """Judge every name."""
-        packages = packages_of(lock)
+        packages = packages_of(lock, self.name)
         findings = await asyncio.to_thread(_findings, packages, allowed=self._allowed)
         return answered(self.name, audited=packages, findings=findings)

@@ -139,7 +139,7 @@ class Children:
                 content_digest=content,
                 input_digest=input_digest,
                 ordinal=ordinal,
-                images=self._setup.images(platform.python),
+                images=self._setup.images(platform),
                 depot=self._setup.depot,
                 token=self._setup.token(lock_digest, content, input_digest),
                 runtime_class=assessment.verdict.runtime_class if assessment.verdict else None,

@@ -1,16 +1,19 @@
-"""Whether naming an agent takes the verb ``use`` here: tried, not assumed.
+"""Whether admission policies that we rely on are in force in a namespace: tried, not assumed.
 
-The admission policy of ``manifests/admission`` always refuses one reserved agent name. A dry-run create of a
-Skill that names it tells whether the policy is in force in a namespace, whoever the operator is.
+The one on agents always refuses one reserved agent name, the one on approvals one reserved package. A dry-run
+create of an object that names it tells whether the policy is in force, whoever the operator is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 
 from ..api.v1alpha1 import GROUP, VERSION
+from ..api.v1alpha1.package_approval import APPROVAL_PROBE_PACKAGE
 from ..api.v1alpha1.skill import GUARD_PROBE_AGENT
 from ..kube.errors import ApiError, Forbidden, Invalid
 from ..kube.kinds import Kind
@@ -33,6 +36,46 @@ def probe_skill(namespace: str) -> Body:
     }
 
 
+def probe_approval(namespace: str) -> Body:
+    """Return the PackageApproval that only a missing guard would let pass."""
+    package = {"ecosystem": "PyPI", "name": APPROVAL_PROBE_PACKAGE, "version": "0"}
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": "PackageApproval",
+        "metadata": {"generateName": "guard-probe-", "namespace": namespace},
+        "spec": {
+            "package": package,
+            "artefacts": [{**package, "digest": "sha256:" + "0" * 64}],
+            "policies": [{"kind": "ClusterPackagePolicy", "name": APPROVAL_PROBE_PACKAGE}],
+            "minMaturity": "Student",
+        },
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What is tried.
+
+    Attributes
+    ----------
+    kind, make
+        The object that must be refused.
+    reserved
+        The name that the policy's refusal holds.
+    what
+        For the log.
+    """
+
+    kind: Kind
+    make: Callable[[str], Body]
+    reserved: str
+    what: str
+
+
+AGENT_PROBE = Probe(Kind.SKILL, probe_skill, GUARD_PROBE_AGENT, "agent guard")
+APPROVAL_PROBE = Probe(Kind.PACKAGE_APPROVAL, probe_approval, APPROVAL_PROBE_PACKAGE, "approval guard")
+
+
 class Guard:
     """Probes and remembers, by namespace.
 
@@ -40,14 +83,20 @@ class Guard:
     ----------
     cluster
         The API server.
+    probe
+        What is tried.
     trust
-        The setting ``trustAgentRefs``: nobody but one user can write there at all (the embedded cluster).
+        The setting ``trustAgentRefs`` or ``trustApprovals``: nobody but one user can write there at all (the
+        embedded cluster).
     timing, now
         How long an answer is believed, by which clock.
     """
 
-    def __init__(self, cluster: Cluster, *, trust: bool, timing: Timing, now: Now) -> None:
+    def __init__(
+        self, cluster: Cluster, *, trust: bool, timing: Timing, now: Now, probe: Probe = AGENT_PROBE
+    ) -> None:
         self._cluster = cluster
+        self._asked = probe
         self._trust = trust
         self._timing = timing
         self._now = now
@@ -66,15 +115,16 @@ class Guard:
         return answer
 
     async def _probe(self, namespace: str) -> bool | None:
+        asked = self._asked
         try:
-            await self._cluster.create(Kind.SKILL, probe_skill(namespace), dry_run=True)
+            await self._cluster.create(asked.kind, asked.make(namespace), dry_run=True)
         except (Forbidden, Invalid) as error:
-            # Only the policy names the reserved agent; a refusal for another reason proves nothing.
-            if GUARD_PROBE_AGENT in error.message:
+            # Only the policy names what is reserved; a refusal for another reason proves nothing.
+            if asked.reserved in error.message:
                 return True
-            log.warning("the agent guard cannot be probed", namespace=namespace, error=str(error))
+            log.warning(f"the {asked.what} cannot be probed", namespace=namespace, error=str(error))
             return None
         except ApiError as error:
-            log.warning("the agent guard cannot be probed", namespace=namespace, error=str(error))
+            log.warning(f"the {asked.what} cannot be probed", namespace=namespace, error=str(error))
             return None
         return False

@@ -6,19 +6,24 @@ from the store or, before a launch, live from the API server.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..domain.assess import AgentView, Assessment, Evidence, Failure, Job, assess
-from ..domain.conditions import AcceptedReason, ConditionDraft, ConditionType, NetworkReason, Status
+from ..domain.conditions import ConditionDraft, ConditionType, NetworkReason, Status
 from ..domain.evaluate import required_scanners
 from ..domain.lock import Lock, Platform
 from ..domain.naming import LABEL_COMPONENT
 from ..domain.policy import Maturity
-from ..domain.skill import ConfigMapSource, Sandbox, SkillKey, SkillSpec
+from ..domain.skill import ConfigMapSource, Sandbox, SkillKey
+from ..domain.source_finding import SourceFinding
+from ..domain.verdict import Approval
 from ..kube.kinds import Kind
+from .approvals import decided
 from .guard import Guard
 from .ports import Cluster, Feed, Now, SandboxSetup
-from .records import PolicyRecord, SkillRecord, agent_record, policy_record
+from .records import ApprovalRecord, PolicyRecord, SkillRecord, agent_record, approval_record, policy_record
+from .runtimes import choose_platform
 from .sources import ConfigMapSources
 from .stages import Stages, Waiter
 from .store import Store, applicable, readable
@@ -41,6 +46,8 @@ class Judge:
         The observed world, and the live one.
     stages, feed, guard, sources
         Where resolutions, scans, advisories, the guard's state and pinned ConfigMaps come from.
+    approval_guard
+        Whether who approved is proven.
     setup
         What every sandbox has.
     now
@@ -55,6 +62,7 @@ class Judge:
         stages: Stages,
         feed: Feed,
         guard: Guard,
+        approval_guard: Guard,
         sources: ConfigMapSources,
         setup: SandboxSetup,
         now: Now,
@@ -64,6 +72,7 @@ class Judge:
         self._stages = stages
         self._feed = feed
         self._guard = guard
+        self._approval_guard = approval_guard
         self._sources = sources
         self._setup = setup
         self._now = now
@@ -75,6 +84,7 @@ class Judge:
         return await self._judge(
             record,
             policies=self._store.policies_for(record.key.namespace),
+            approvals=self._store.approvals.grouped(record.key.namespace),
             network=network,
             run_agent=run_agent,
             live=False,
@@ -83,7 +93,7 @@ class Judge:
     async def judge_live(
         self, record: SkillRecord, *, network: ConditionDraft, run_agent: str | None = None
     ) -> Judged:
-        """Assess a skill with policies, namespace and agents read from the API server now.
+        """Assess a skill with policies, approvals, namespace and agents read from the API server now.
 
         A cache may lag behind a ban by the length of a watch's silence; a launch may not (DESIGN 4).
         """
@@ -98,7 +108,15 @@ class Judge:
             local=[self._fresh("PackagePolicy", item) for item in local.items],
             cluster=[self._fresh("ClusterPackagePolicy", item) for item in cluster.items],
         )
-        return await self._judge(record, policies=policies, network=network, run_agent=run_agent, live=True)
+        approvals = await self._cluster.list(Kind.PACKAGE_APPROVAL, namespace=namespace)
+        return await self._judge(
+            record,
+            policies=policies,
+            approvals=[approval_record(item) for item in approvals.items],
+            network=network,
+            run_agent=run_agent,
+            live=True,
+        )
 
     def _fresh(self, kind: str, body: dict[str, object]) -> PolicyRecord:
         """Project a policy, but keep the known object of the same generation: its index is compiled."""
@@ -113,24 +131,30 @@ class Judge:
         record: SkillRecord,
         *,
         policies: tuple[PolicyRecord, ...],
+        approvals: Sequence[ApprovalRecord],
         network: ConditionDraft,
         run_agent: str | None,
         live: bool,
     ) -> Judged:
         chosen, failures = readable(policies)
+        source_failure, source_findings = await self._source(record)
+        decisions, unproven = await self._decisions(record.key.namespace, approvals)
         platform, runtime_failure = choose_platform(record.spec, self._setup)
         evidence = Evidence(
             declared=record.declared,
             refusals=record.refusals,
             name_findings=record.name_findings,
             spec_failure=record.spec_failure,
-            source_failure=await self._source_failure(record),
+            source_failure=source_failure,
+            source_findings=source_findings,
             runtime_failure=runtime_failure,
             content_digest=record.content_digest,
             platform=platform,
             agent=await self._agent(record, run_agent=run_agent, live=live),
             policies=chosen,
             policy_failures=failures,
+            approvals=decisions,
+            approvals_remark=unproven,
             network_isolated=True if network.status is Status.TRUE else None,
             advisories_synced_at=self._feed.synced_at,
             sandbox=record.spec.sandbox if record.spec else Sandbox(),
@@ -146,16 +170,32 @@ class Judge:
         resolution = await self._stages.resolution(record.declared, platform)
         scan = None
         if isinstance(resolution, Lock) and resolution.packages:
-            required = required_scanners(evidence.policies)
+            required = required_scanners(evidence.policies, resolution)
             scan = await self._stages.scan_result(resolution, self._feed.revision, required)
         return replace(evidence, resolution=resolution, scan=scan)
 
-    async def _source_failure(self, record: SkillRecord) -> Failure | None:
-        if record.source_failure or record.spec is None:
-            return record.source_failure
+    async def _source(self, record: SkillRecord) -> tuple[Failure | None, tuple[SourceFinding, ...] | None]:
+        """Return why a skill's files cannot be used, or what was found in them."""
+        if record.source_failure is not None or record.spec is None:
+            return record.source_failure, record.source_findings
         if isinstance(record.spec.source, ConfigMapSource):
-            return await self._sources.failure(record.key.namespace, record.spec.source)
-        return None
+            seen = await self._sources.look(record.key.namespace, record.spec.source)
+            return (seen, None) if isinstance(seen, Failure) else (None, seen)
+        return None, record.source_findings
+
+    async def _decisions(
+        self, namespace: str, records: Sequence[ApprovalRecord]
+    ) -> tuple[tuple[Approval, ...], str]:
+        """Return the decisions that count, and why others do not; a denial counts whoever took it."""
+        found = decided(records)
+        approved = [approval for approval in found if approval.approved]
+        if not approved or await self._approval_guard.in_force(namespace) is True:
+            return found, ""
+        text = (
+            f"{len(approved)} approval(s) do not count, since nothing here proves who gave them: install"
+            " manifests/admission in this cluster."
+        )
+        return tuple(approval for approval in found if not approval.approved), text
 
     async def _agent(self, record: SkillRecord, *, run_agent: str | None, live: bool) -> AgentView:
         name = record.spec.agent if record.spec else None
@@ -186,32 +226,28 @@ class Judge:
         failed = isinstance(evidence.resolution, Failure)
         if job is Job.RESOLVE or (failed and self._stages.resolve_due(record.declared, platform)):
             previous = (record.status.get("lock") or {}).get("digest")
-            self._stages.resolve(record.declared, platform, previous_lock=previous, waiter=waiter)
+            self._stages.resolve(
+                record.declared,
+                platform,
+                previous_lock=previous,
+                namespace=record.key.namespace,
+                waiter=waiter,
+            )
             return True
         lock = evidence.resolution
         if not isinstance(lock, Lock):
             return False
         if job is Job.SCAN or self._stages.scan_due(lock, self._feed.revision):
-            required = required_scanners(evidence.policies)
-            self._stages.scan(lock, revision=self._feed.revision, required=required, waiter=waiter)
+            required = required_scanners(evidence.policies, lock)
+            self._stages.scan(
+                lock,
+                revision=self._feed.revision,
+                required=required,
+                namespace=record.key.namespace,
+                waiter=waiter,
+            )
             return True
         return False
-
-
-def choose_platform(spec: SkillSpec | None, setup: SandboxSetup) -> tuple[Platform | None, Failure | None]:
-    """Return what artefacts are chosen for, or why there is no such runtime."""
-    if spec is None:
-        return None, None
-    version = spec.version or setup.default_version
-    if version in setup.runtimes:
-        return setup.platform(version), None
-    offered = ", ".join(sorted(setup.runtimes, key=lambda text: [int(n) for n in text.split(".")]))
-    failure = Failure(
-        AcceptedReason.UNSUPPORTED_RUNTIME,
-        f"spec.runtime asks for {spec.language.value} {version}, which this operator has no image for.",
-        f"Ask for one of: {offered}; or leave spec.runtime.version out ({setup.default_version}).",
-    )
-    return None, failure
 
 
 def network_condition(

@@ -68,6 +68,7 @@ class OfflineCase:
             source_failure=record.source_failure,
             runtime_failure=self.runtime_failure,
             content_digest=record.content_digest,
+            source_findings=record.source_findings,
             platform=self.platform,
             agent=AgentView(name=GIVEN_AGENT, maturity=self.maturity, guarded=True),
             policies=self.policies,
@@ -99,8 +100,8 @@ async def judge_offline(
     if assessment.job is Job.SCAN and isinstance(evidence.resolution, Lock):
         lock = evidence.resolution
         say(f"Scanning {len(lock.packages)} package(s) …")
-        required = required_scanners(case.policies)
-        stages.scan(lock, revision=case.revision, required=required, waiter=lambda: None)
+        required = required_scanners(case.policies, lock)
+        stages.scan(lock, revision=case.revision, required=required, namespace="", waiter=lambda: None)
         await stages.drain()
         evidence = replace(evidence, scan=await stages.scan_result(lock, case.revision, required))
         assessment = assess(evidence)
@@ -113,7 +114,7 @@ async def _resolve(case: OfflineCase, stages: Stages) -> Lock | Failure | None:
         return None
     known = await stages.resolution(declared, platform)
     if known is None:
-        stages.resolve(declared, platform, previous_lock=None, waiter=lambda: None)
+        stages.resolve(declared, platform, previous_lock=None, namespace="", waiter=lambda: None)
         await stages.drain()
         known = await stages.resolution(declared, platform)
     return known

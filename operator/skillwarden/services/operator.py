@@ -6,24 +6,35 @@ Which keys an observation concerns is decided here, by kind; what to do about a 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from ..domain.conditions import ScannedReason
 from ..domain.errors import SkillwardenError
 from ..kube.kinds import Kind
+from .approvals import requests_of
 from .observe import SANDBOX_SELECTOR, NetworkPolicyRecord, network_policy_record, pod_record
-from .ports import Body, Cluster, Feed, NameFindings, SandboxSetup, Timing
+from .ports import Body, Cluster, Feed, NameFindings, Observer, SandboxSetup, SourceFindings, Timing
 from .reconcile_accepted import AcceptedReconciler
+from .reconcile_approval import ApprovalReconciler
 from .reconcile_run import RunReconciler
 from .reconcile_skill import SkillReconciler
-from .records import SkillRecord, agent_record, key_of, policy_record, run_record, skill_record
-from .requeue import Key, Requeue
+from .records import (
+    ApprovalRecord,
+    SkillRecord,
+    agent_record,
+    approval_record,
+    key_of,
+    policy_record,
+    run_record,
+    skill_record,
+)
+from .requeue import Key, Requeue, namespace_of
 from .store import Store
 from .strays import StrayCatcher
 from .table import Name, Table
@@ -37,29 +48,21 @@ WATCHED: dict[Kind, str] = {
     Kind.CLUSTER_PACKAGE_POLICY: "",
     Kind.PACKAGE_POLICY: "",
     Kind.AGENT: "",
+    Kind.PACKAGE_APPROVAL: "",
     Kind.NETWORK_POLICY: "",
     Kind.SKILL: "",
     Kind.SKILL_RUN: "",
     Kind.POD: SANDBOX_SELECTOR,
 }
-#: For how many retry delays the first lists of watches are waited for before we list all the same.
-FIRST_LIST_ROUNDS = 10
-SKILL, RUN, AGENT, POLICY, CLUSTER_POLICY, STRAY = (
+SKILL, RUN, AGENT, POLICY, CLUSTER_POLICY, APPROVAL, STRAY = (
     "Skill",
     "SkillRun",
     "Agent",
     "PackagePolicy",
     "ClusterPackagePolicy",
+    "PackageApproval",
     "Pod",
 )
-
-
-class Observer(Protocol):
-    """Told how long each reconcile took and how it ended; for metrics."""
-
-    def reconciled(self, kind: str, seconds: float, outcome: str) -> None:
-        """Take note."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +74,13 @@ class Parts:
     skills: SkillReconciler
     runs: RunReconciler
     accepted: AcceptedReconciler
+    approvals: ApprovalReconciler
     strays: StrayCatcher
     feed: Feed
     setup: SandboxSetup
     timing: Timing
     name_findings: NameFindings
+    source_findings: SourceFindings
     observer: Observer
 
 
@@ -93,10 +98,13 @@ class Operator:
     def __init__(self, parts: Parts, *, workers: int = 8) -> None:
         self._parts = parts
         self._workers = workers
-        self.queue: WorkQueue[Key] = WorkQueue()
+        self.queue: WorkQueue[Key] = WorkQueue(lane=namespace_of, on_wait=parts.observer.waited)
+        #: Set once another operator may lead: this one writes nothing any more, and ends.
+        self.lost = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._revision: str | None = None
-        self._relist_wanted = asyncio.Event()
+        # Of each kind: from where a watch may begin, and in which namespaces one has begun there.
+        self._beginnings: dict[Kind, tuple[str, set[str | None]]] = {}
         # What watches brought of a kind while it is being listed: newer than the list.
         self._overtaken: dict[Kind, set[Name]] = {}
         self._listing = asyncio.Lock()
@@ -104,10 +112,16 @@ class Operator:
     # -- life ------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """List the world once in full, then start the workers; nothing is judged before."""
+        """List the world once in full; nothing is judged before, nor until this operator leads."""
         await self.relist()
-        await self._parts.skills.prime()
         self._parts.store.primed = True
+
+    async def lead(self) -> None:
+        """Start the workers: from now on this operator acts.
+
+        Every key that it knows is in the queue: nobody has taken any since the first list.
+        """
+        await self._parts.skills.prime()
         self._revision = self._parts.feed.revision
         self._tasks = [asyncio.create_task(self._work(), name=f"worker-{n}") for n in range(self._workers)]
         self._tasks.append(asyncio.create_task(self._resync(), name="resync"))
@@ -123,47 +137,59 @@ class Operator:
 
     @property
     def primed(self) -> bool:
-        """Whether the world was listed once in full and the workers run."""
-        return self._parts.store.primed and bool(self._tasks)
+        """Whether the world was listed once in full."""
+        return self._parts.store.primed
 
-    def relist_soon(self) -> None:
-        """List the world anew: a watch was away, and was told nothing of what it missed."""
-        self._relist_wanted.set()
-
-    async def relist(self, *, changed_only: bool = False) -> None:
-        """Replace the whole store by lists of our own.
-
-        A watch says nothing when its first list ends, and is told nothing of an object that was deleted while
-        it was away (DESIGN 6).
-
-        Parameters
-        ----------
-        changed_only
-            Queue only what the lists show to be another than was known; otherwise every key.
-        """
+    async def relist(self) -> None:
+        """Replace the whole store by lists of our own, and queue every key."""
         async with self._listing:
-            for kind, selector in WATCHED.items():
-                overtaken = self._overtaken[kind] = set()
-                try:
-                    listing = await self._parts.cluster.list(kind, label_selector=selector)
-                finally:
-                    del self._overtaken[kind]
-                self._replace(kind, listing.items, overtaken=overtaken, changed_only=changed_only)
+            for kind in WATCHED:
+                await self._list(kind, changed_only=False)
+
+    async def begin_watch(self, kind: Kind, namespace: str | None) -> str:
+        """Return the resource version from which a watch may begin: the store holds what was before it.
+
+        A watch is told nothing of an object that was deleted while it was away (DESIGN 6), so where it was
+        away its kind is listed anew.
+        """
+        version, begun = self._beginnings.get(kind, ("", set()))
+        if not version or namespace in begun:
+            async with self._listing:
+                version = await self._list(kind, changed_only=True)
+            begun = self._beginnings[kind][1]
+        begun.add(namespace)
+        return version
+
+    async def _list(self, kind: Kind, *, changed_only: bool) -> str:
+        """Replace what is known of a kind; queue every key, or those that were found to be otherwise."""
+        table, project = self._table(kind)
+
+        def record_of(body: Body) -> tuple[Name, Any, Any]:
+            key = key_of(body)
+            known = table.get(name := (key.namespace, key.name))
+            current = known is not None and (_older(body, known) or _same_version(body, known))
+            return name, known, known if current else project(body)
+
+        overtaken = self._overtaken[kind] = set()
+        try:
+            listing = await self._parts.cluster.project(kind, record_of, label_selector=WATCHED[kind])
+        finally:
+            del self._overtaken[kind]
+        before = {name: table.get(name) for name in table}
+        records = {name: before[name] for name in overtaken if name in before}
+        for name, known, record in listing.items:
+            now = before.get(name)
+            if name not in overtaken and (now is known or now is not None):
+                # A status that we wrote while the list came in is newer than what the list says.
+                records[name] = record if now is known else now
+        self._replace(kind, before, records, changed_only=changed_only)
+        self._beginnings[kind] = (listing.resource_version, set())
+        return listing.resource_version
 
     def _replace(
-        self, kind: Kind, items: Iterable[Body], *, overtaken: set[Name], changed_only: bool
+        self, kind: Kind, before: dict[Name, Any], records: dict[Name, Any], *, changed_only: bool
     ) -> None:
-        table, project = self._table(kind)
-        before = {name: table.get(name) for name in table}
-        records = {name: known for name in overtaken if (known := before.get(name)) is not None}
-        for body in items:
-            key = key_of(body)
-            name = (key.namespace, key.name)
-            if name in overtaken:
-                continue
-            known = before.get(name)
-            current = known is not None and (_older(body, known) or _same_version(body, known))
-            records[name] = known if current else project(body)
+        table, _ = self._table(kind)
         gone = table.replace(records)
         for name in (*sorted(gone), *records):
             old, new = before.get(name), table.get(name)
@@ -174,7 +200,9 @@ class Operator:
         store, parts = self._parts.store, self._parts
         match kind:
             case Kind.SKILL:
-                return store.skills, lambda body: skill_record(body, name_findings=parts.name_findings)
+                return store.skills, lambda body: skill_record(
+                    body, name_findings=parts.name_findings, source_findings=parts.source_findings
+                )
             case Kind.SKILL_RUN:
                 return store.runs, run_record
             case Kind.PACKAGE_POLICY:
@@ -183,6 +211,8 @@ class Operator:
                 return store.cluster_policies, lambda body: policy_record("ClusterPackagePolicy", body)
             case Kind.AGENT:
                 return store.agents, agent_record
+            case Kind.PACKAGE_APPROVAL:
+                return store.approvals, approval_record
             case Kind.NAMESPACE:
                 return store.namespaces, lambda body: dict(body["metadata"].get("labels") or {})
             case Kind.NETWORK_POLICY:
@@ -192,9 +222,27 @@ class Operator:
             case _:
                 raise ValueError(f"{kind} is not watched")
 
+    def backlog(self) -> int:
+        """Count the keys that wait for a worker; an operator that only watches owes no work."""
+        return len(self.queue) if self._tasks else 0
+
+    def outcomes(self) -> Counter[tuple[str, str]]:
+        """Count the Skills by verdict and by the reason of Ready; both empty before the first status."""
+        return Counter(record.outcome for record in self._parts.store.skills.values())
+
+    def stuck(self) -> str:
+        """Say what does not go on although it should; empty where all is well."""
+        ended = [task.get_name() for task in self._tasks if task.done()]
+        if ended:
+            return f"{', '.join(ended)} ended"
+        key, seconds = self.queue.longest()
+        if key is not None and seconds > 2 * self._parts.timing.reconcile_limit.total_seconds():
+            return f"a worker has been on {'/'.join(key)} for {seconds:.0f} s"
+        return ""
+
     # -- observations ----------------------------------------------------------------------------------
 
-    def observe(self, kind: Kind, event: str | None, body: Body) -> None:
+    def observe(self, kind: Kind, event: str, body: Body) -> None:
         """Take one observation of a watch.
 
         Parameters
@@ -202,7 +250,7 @@ class Operator:
         kind
             Of the object.
         event
-            ``ADDED``, ``MODIFIED``, ``DELETED``; ``None`` for the watch's first list.
+            ``ADDED``, ``MODIFIED`` or ``DELETED``.
         body
             The object.
         """
@@ -212,11 +260,6 @@ class Operator:
         before = table.get(name)
         if kind in self._overtaken:
             self._overtaken[kind].add(name)
-        if event is None:
-            # The watch begins with a list, and does not say what was deleted before it.
-            self._relist_wanted.set()
-            if before is not None and _same_version(body, before):
-                return
         if event == "DELETED":
             table.drop(name)
             if kind is Kind.POD:
@@ -235,15 +278,27 @@ class Operator:
         namespace = name[0]
         match kind:
             case Kind.SKILL:
+                self._left_behind(SKILL, before, after)
                 self._skill(name)
+                # Who asks for a request is told by the skills' status.
+                named = [requests_of(record) for record in (before, after) if record is not None]
+                for request in frozenset().union(*named):
+                    self.queue.add((APPROVAL, namespace, request))
                 for run in self._parts.store.runs.grouped(name):
                     self.queue.add((RUN, run.key.namespace, run.key.name))
             case Kind.SKILL_RUN:
+                self._left_behind(RUN, before, after)
                 self.queue.add((RUN, *name))
             case Kind.AGENT:
                 if _moved(before, after):
                     self._skills(self._parts.store.skills.grouped(namespace))
                 self.queue.add((AGENT, *name))
+            case Kind.PACKAGE_APPROVAL:
+                if _decision(before) != _decision(after):
+                    self._skills(self._parts.store.skills.grouped(namespace))
+                for other in self._parts.store.approvals.grouped(namespace):
+                    # One that asks for more takes the effect from another.
+                    self.queue.add((APPROVAL, namespace, other.key.name))
             case Kind.PACKAGE_POLICY:
                 if _moved(before, after):
                     self._skills(self._parts.store.skills.grouped(namespace))
@@ -274,6 +329,12 @@ class Operator:
         else:
             self._skills(self._parts.store.skills.grouped(namespace))
 
+    def _left_behind(self, kind: str, before: Any, after: Any) -> None:
+        """Queue the Pods of an owner that is gone, or is another one by now: nobody else would look."""
+        if before is not None and (after is None or after.key.uid != before.key.uid):
+            for pod in self._parts.store.pods_of(kind, before.key):
+                self.queue.add((STRAY, pod.namespace, pod.pod.name))
+
     def _skill(self, name: Name) -> None:
         self.queue.add((SKILL, *name))
 
@@ -301,13 +362,18 @@ class Operator:
             outcome = "ok"
             failures = self.queue.failures(key)
             try:
-                await self._dispatch(key)
+                async with asyncio.timeout(self._parts.timing.reconcile_limit.total_seconds()):
+                    await self._dispatch(key)
                 if self.queue.failures(key) == failures:
                     self.queue.forget(key)
             except SkillwardenError as error:
                 outcome = "retry"
                 delay = self.queue.retry(key)
                 log.warning("reconcile will be tried again", key="/".join(key), delay=delay, error=str(error))
+            except TimeoutError:
+                outcome = "timeout"
+                delay = self.queue.retry(key)
+                log.error("a reconcile took too long and was ended", key="/".join(key), delay=delay)
             except Exception:
                 outcome = "error"
                 delay = self.queue.retry(key)
@@ -327,6 +393,8 @@ class Operator:
                 await parts.runs.reconcile(namespace, name, requeue)
             case "PackagePolicy":
                 await parts.accepted.reconcile(Kind.PACKAGE_POLICY, namespace, name, requeue)
+            case "PackageApproval":
+                await parts.approvals.reconcile(namespace, name, requeue)
             case "ClusterPackagePolicy":
                 await parts.accepted.reconcile(Kind.CLUSTER_PACKAGE_POLICY, namespace, name, requeue)
             case "Agent":
@@ -335,35 +403,18 @@ class Operator:
                 await parts.strays.reconcile(namespace, name)
 
     async def _resync(self) -> None:
-        """List everything now and then, and after a watch was away; retried until the API server answers."""
-        loop, timing = asyncio.get_running_loop(), self._parts.timing
-        pause = timing.resync.total_seconds()
-        full_due = loop.time() + pause
+        """List everything now and then; retried until the API server answers."""
+        timing = self._parts.timing
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(full_due):
-                    await self._relist_wanted.wait()
-                    await self._first_lists_over()
-            self._relist_wanted.clear()
-            full = loop.time() >= full_due
-            try:
-                await self.relist(changed_only=not full)
-            except SkillwardenError as error:
-                log.warning("the world cannot be listed", error=str(error))
-                await asyncio.sleep(timing.retry.total_seconds())
-                self._relist_wanted.set()
-                continue
-            if full:
-                # Spread, so that many operators do not list at one moment.
-                full_due = loop.time() + pause * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
-
-    async def _first_lists_over(self) -> None:
-        """Wait until no watch brings its first list any more, object by object; but not for ever."""
-        for _ in range(FIRST_LIST_ROUNDS):
-            self._relist_wanted.clear()
-            await asyncio.sleep(self._parts.timing.retry.total_seconds())
-            if not self._relist_wanted.is_set():
-                return
+            # Spread, so that many operators do not list at one moment.
+            await asyncio.sleep(timing.resync.total_seconds() * random.uniform(0.9, 1.1))  # noqa: S311 - no secret
+            while True:
+                try:
+                    await self.relist()
+                    break
+                except SkillwardenError as error:
+                    log.warning("the world cannot be listed", error=str(error))
+                    await asyncio.sleep(timing.retry.total_seconds())
 
     async def _follow_advisories(self) -> None:
         """Judge anew when the advisories changed, or were found to be current."""
@@ -398,6 +449,10 @@ def _same_version(body: Body, known: Any) -> bool:
     version = getattr(known, "resource_version", "")
     same = getattr(getattr(known, "key", known), "uid", None) == body["metadata"].get("uid")
     return bool(version) and same and version == str(body["metadata"].get("resourceVersion", ""))
+
+
+def _decision(record: ApprovalRecord | None) -> object:
+    return record.request.decision if record is not None and record.request is not None else None
 
 
 def unchanged(before: Any, after: Any) -> bool:

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ..builders.network_policy import DepotEndpoint
 from ..builders.pod import Images
 from ..domain.finding import Finding, ScannerName, ScanResult
 from ..domain.lock import Lock, Platform
 from ..domain.package import DeclaredPackage
+from ..domain.skill import SourceFile
+from ..domain.source_finding import SourceFinding
 from ..kube.kinds import Kind
 
 Body = dict[str, Any]
+_T = TypeVar("_T")
+_Item_co = TypeVar("_Item_co", covariant=True)
 
 
-class Listing(Protocol):
+class Listing(Protocol[_Item_co]):
     """One consistent list."""
 
     @property
-    def items(self) -> Sequence[Body]:
-        """Whole objects."""
+    def items(self) -> Sequence[_Item_co]:
+        """Whole objects, or what was made of each."""
+        ...
+
+    @property
+    def resource_version(self) -> str:
+        """Where a watch would go on."""
         ...
 
 
@@ -31,8 +40,14 @@ class Cluster(Protocol):
 
     async def list(
         self, kind: Kind, *, namespace: str | None = None, label_selector: str = "", field_selector: str = ""
-    ) -> Listing:
+    ) -> Listing[Body]:
         """Return all objects of a kind."""
+        ...
+
+    async def project(
+        self, kind: Kind, project: Callable[[Body], _T], *, label_selector: str = ""
+    ) -> Listing[_T]:
+        """Return what ``project`` makes of each object of a kind, without holding all of them."""
         ...
 
     async def get(self, kind: Kind, *, name: str, namespace: str | None = None) -> Body | None:
@@ -114,6 +129,20 @@ class Feed(Protocol):
         ...
 
 
+class Observer(Protocol):
+    """Told what the operator does and how long it takes; for metrics."""
+
+    def reconciled(self, kind: str, seconds: float, outcome: str) -> None:
+        """Take note of a reconcile that ended: ``ok``, ``retry``, ``timeout`` or ``error``."""
+        ...
+
+    def waited(self, seconds: float) -> None:
+        """Take note of how long a key waited for a worker."""
+        ...
+
+
+#: Looks at a skill's files.
+SourceFindings = Callable[[Sequence[SourceFile]], tuple[SourceFinding, ...]]
 NameFindings = Callable[[Sequence[DeclaredPackage]], tuple[Finding, ...]]
 Now = Callable[[], datetime]
 
@@ -124,10 +153,14 @@ class SandboxSetup:
 
     Attributes
     ----------
-    runtimes
-        Image by minor version of Python.
-    default_version
+    runtimes, node_runtimes
+        Image by minor version of Python, and by major version of Node.
+    mixed_runtimes
+        Image with both, by their versions: ``python3.12-node24``.
+    default_version, default_node
         For a Skill that asks for none.
+    commands
+        Commands that the platform says an image has, by version, besides ``commands.OF_EVERY_IMAGE``.
     operator_image, pull_policy, pull_secrets
         As in ``builders.pod.Images``.
     libc, arch
@@ -146,6 +179,10 @@ class SandboxSetup:
 
     runtimes: dict[str, str]
     default_version: str
+    node_runtimes: Mapping[str, str] = field(default_factory=dict)
+    default_node: str = ""
+    mixed_runtimes: Mapping[str, str] = field(default_factory=dict)
+    commands: Mapping[str, frozenset[str]] = field(default_factory=dict)
     operator_image: str
     pull_policy: str = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
@@ -157,18 +194,29 @@ class SandboxSetup:
     token: Callable[[str, str, str | None], str]
     seal_key: bytes = field(repr=False)
 
-    def images(self, version: str) -> Images:
-        """Return the images for a version that ``runtimes`` holds."""
+    def images(self, platform: Platform) -> Images:
+        """Return the images for a platform that ``runtimes.choose_platform`` chose."""
+        if platform.python and platform.node:
+            runtime = self.mixed_runtimes[mixed_key(platform.python, platform.node)]
+        elif platform.node:
+            runtime = self.node_runtimes[platform.node]
+        else:
+            runtime = self.runtimes[platform.python]
         return Images(
-            runtime=self.runtimes[version],
+            runtime=runtime,
             operator=self.operator_image,
             pull_policy=self.pull_policy,
             pull_secrets=self.pull_secrets,
         )
 
-    def platform(self, version: str) -> Platform:
+    def platform(self, *, python: str = "", node: str = "") -> Platform:
         """Return what artefacts are chosen for."""
-        return Platform(python=version, libc=self.libc, arch=self.arch)
+        return Platform(python=python, node=node, libc=self.libc, arch=self.arch)
+
+
+def mixed_key(python: str, node: str) -> str:
+    """Return the key under which an image with both interpreters is known."""
+    return f"python{python}-node{node}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +229,9 @@ class Timing:
         Every key is reconciled at least this often.
     retry
         First delay after something did not answer; doubled up to ``retry_limit``.
+    reconcile_limit
+        A reconcile that takes longer is ended and tried again; a worker that is on one key for twice as long
+        is stuck.
     progress_delay
         An in-progress status is written only if it stands this long: fewer writes for what is quick.
     guard_ttl, guard_retry
@@ -194,6 +245,7 @@ class Timing:
     """
 
     resync: timedelta = timedelta(minutes=10)
+    reconcile_limit: timedelta = timedelta(minutes=5)
     retry: timedelta = timedelta(seconds=2)
     retry_limit: timedelta = timedelta(minutes=5)
     progress_delay: timedelta = timedelta(seconds=3)

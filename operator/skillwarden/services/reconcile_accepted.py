@@ -21,9 +21,17 @@ from .table import Table
 
 
 class AcceptedReconciler:
-    """Writes the condition Accepted of PackagePolicies, ClusterPackagePolicies and Agents."""
+    """Writes the condition Accepted of PackagePolicies, ClusterPackagePolicies and Agents.
 
-    def __init__(self, *, store: Store, cluster: Cluster, now: Now) -> None:
+    Parameters
+    ----------
+    cluster_policies
+        Whether to write that of ClusterPackagePolicies: not an operator's that governs some namespaces only,
+        for it may read them and no more.
+    """
+
+    def __init__(self, *, store: Store, cluster: Cluster, now: Now, cluster_policies: bool = True) -> None:
+        self._cluster_policies = cluster_policies
         self._cluster = cluster
         self._now = now
         self._tables: dict[Kind, Table[Any]] = {
@@ -34,6 +42,8 @@ class AcceptedReconciler:
 
     async def reconcile(self, kind: Kind, namespace: str, name: str, requeue: Requeue) -> None:
         """Bring one object's status up to date."""
+        if kind is Kind.CLUSTER_PACKAGE_POLICY and not self._cluster_policies:
+            return
         table = self._tables[kind]
         found: PolicyRecord | AgentRecord | None = table.get((namespace, name))
         if found is None:

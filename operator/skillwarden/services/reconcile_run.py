@@ -168,7 +168,14 @@ class RunReconciler:
                 await self._skills.deliver(skill, content)
                 await self._deliver_input(run)
 
-            self._tools.stages.fetch(lock, content, run.input_digest, deliver=deliver, waiter=requeue.soon)
+            self._tools.stages.fetch(
+                lock,
+                content,
+                run.input_digest,
+                deliver=deliver,
+                namespace=run.key.namespace,
+                waiter=requeue.soon,
+            )
 
     async def _deliver_input(self, run: RunRecord) -> None:
         if run.input_digest is None or await self._tools.stages.depot.get_input(run.input_digest) is not None:

@@ -6,6 +6,7 @@ key, and brings it nearer to what it should be; called again on an unchanged wor
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from ..domain.assess import Assessment, Failure, verdict_word
 from ..domain.conditions import ConditionDraft
 from ..domain.decide import Plan, decide, missing
 from ..domain.lock import Lock
+from ..domain.package import PackageId
 from ..domain.skill import Mode, SkillKey
 from ..domain.world import SkillWorld, Surroundings
 from ..kube.errors import Conflict, NotFound
@@ -67,6 +69,7 @@ class SkillReconciler:
             await self._forget(namespace, name)
             return
         judged = await self._tools.judge.judge(record, network=self.network(record.key))
+        approvals = await self._tools.requests.ask(record, judged.assessment.verdict)
         world, pods = self._observe(record, judged)
         plan = decide(world)
         await self._tools.executor.remove(namespace, plan.remove)
@@ -86,7 +89,7 @@ class SkillReconciler:
         if plan.launch or failed:
             world, _ = self._observe(record, judged)
             plan = decide(world)
-        await self._write_status(record, judged, plan, world, requeue)
+        await self._write_status(record, judged, plan, world, requeue, approvals=approvals)
         self.come_back(judged, requeue)
 
     # -- observe ---------------------------------------------------------------------------------------
@@ -134,7 +137,12 @@ class SkillReconciler:
         if lock is None or content is None or not self._tools.stages.fetch_due(lock, content):
             return
         self._tools.stages.fetch(
-            lock, content, None, deliver=lambda: self.deliver(record, content), waiter=requeue.soon
+            lock,
+            content,
+            None,
+            deliver=lambda: self.deliver(record, content),
+            namespace=record.key.namespace,
+            waiter=requeue.soon,
         )
 
     def _doubt_depot(self, world: SkillWorld, record: SkillRecord, requeue: Requeue) -> None:
@@ -181,7 +189,14 @@ class SkillReconciler:
     # -- say so ----------------------------------------------------------------------------------------
 
     async def _write_status(
-        self, record: SkillRecord, judged: Judged, plan: Plan, world: SkillWorld, requeue: Requeue
+        self,
+        record: SkillRecord,
+        judged: Judged,
+        plan: Plan,
+        world: SkillWorld,
+        requeue: Requeue,
+        *,
+        approvals: Mapping[PackageId | None, str],
     ) -> None:
         assessment = judged.assessment
         status = skill_status(
@@ -191,6 +206,7 @@ class SkillReconciler:
             generation=record.generation,
             sandbox=self._sandbox_status(record, world, assessment),
             now=self._tools.now(),
+            approvals=approvals,
         )
         if not differs(status, record.status):
             self._progress.pop(record.key.uid, None)
@@ -259,6 +275,7 @@ class SkillReconciler:
     async def _forget(self, namespace: str, name: str) -> None:
         """Drop what is remembered of a Skill that is gone; its children go by ownerReferences."""
         log.debug("skill is gone", skill=f"{namespace}/{name}")
+        self._tools.requests.forget(namespace, name)
         await self._tools.executor.tidy(namespace)
         remembered: tuple[dict[str, Any], ...] = (self._progress, self._launch_failures, self._unprepared)
         if not any(remembered):

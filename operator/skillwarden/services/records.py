@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from ..api.v1alpha1 import parse
+from ..api.v1alpha1.package_approval import decision_of
 from ..api.v1alpha1.policy import ClusterPackagePolicy, PackagePolicy
 from ..builders.env import reserved_names
+from ..domain.approval_request import ApprovalRequest
 from ..domain.assess import Failure
 from ..domain.conditions import AcceptedReason
 from ..domain.content import digest_of, pack
@@ -17,8 +21,10 @@ from ..domain.finding import Finding
 from ..domain.package import DeclaredPackage
 from ..domain.policy import Maturity, Policy, PolicyRef
 from ..domain.skill import InlineSource, SkillKey, SkillRunSpec, SkillSpec
+from ..domain.source_finding import SourceFinding
 from ..resolve.intake import parse_python
-from .ports import Body, NameFindings
+from ..resolve.intake_npm import parse_node
+from .ports import Body, NameFindings, SourceFindings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,8 +33,12 @@ class SkillRecord:
 
     Attributes
     ----------
-    key, generation, resource_version, status
+    key, generation, resource_version
         Of the object.
+    packed_status
+        Its status as JSON: there are thousands, and as dicts they would be most of what the operator holds.
+    outcome
+        Of the status: its verdict, and the reason of Ready.
     spec
         ``None`` where it cannot be read; its inline files are left out, their digest stays.
     spec_failure, source_failure
@@ -37,12 +47,15 @@ class SkillRecord:
         Of the inline files, or the one that the ConfigMap is pinned to.
     declared, refusals, name_findings
         What intake and the names alone say.
+    source_findings
+        What was found in the inline files; ``None``: nobody looked.
     """
 
     key: SkillKey
     generation: int = 0
     resource_version: str = ""
-    status: Mapping[str, Any] = field(default_factory=dict)
+    packed_status: bytes = b"{}"
+    outcome: tuple[str, str] = ("", "")
     spec: SkillSpec | None = None
     spec_failure: Failure | None = None
     source_failure: Failure | None = None
@@ -50,12 +63,19 @@ class SkillRecord:
     declared: tuple[DeclaredPackage, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     name_findings: tuple[Finding, ...] = ()
+    source_findings: tuple[SourceFinding, ...] | None = None
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """Of the object; read anew each time."""
+        return unpack_status(self.packed_status)
 
     def with_status(self, body: Body) -> SkillRecord:
         """Return the record with what the API server answered to a status write."""
         return replace(
             self,
-            status=body.get("status") or {},
+            packed_status=pack_status(body),
+            outcome=outcome_of(body),
             resource_version=body["metadata"]["resourceVersion"],
         )
 
@@ -66,8 +86,10 @@ class RunRecord:
 
     Attributes
     ----------
-    key, generation, resource_version, status
+    key, generation, resource_version
         Of the object.
+    packed_status
+        Its status as JSON: there are thousands, and as dicts they would be most of what the operator holds.
     spec
         With ``input`` left out; ``None`` where it cannot be read.
     input_digest
@@ -79,16 +101,21 @@ class RunRecord:
     key: SkillKey
     generation: int = 0
     resource_version: str = ""
-    status: Mapping[str, Any] = field(default_factory=dict)
+    packed_status: bytes = b"{}"
     spec: SkillRunSpec | None = None
     input_digest: str | None = None
     spec_failure: Failure | None = None
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """Of the object; read anew each time."""
+        return unpack_status(self.packed_status)
 
     def with_status(self, body: Body) -> RunRecord:
         """Return the record with what the API server answered to a status write."""
         return replace(
             self,
-            status=body.get("status") or {},
+            packed_status=pack_status(body),
             resource_version=body["metadata"]["resourceVersion"],
         )
 
@@ -139,6 +166,28 @@ class AgentRecord:
     status: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ApprovalRecord:
+    """A PackageApproval.
+
+    Attributes
+    ----------
+    key, generation, resource_version, status, created_at
+        Of the object.
+    request
+        ``None`` where it, or its decision, cannot be read; ``error`` says why then, and it counts for
+        nothing.
+    """
+
+    key: SkillKey
+    generation: int = 0
+    resource_version: str = ""
+    status: Mapping[str, Any] = field(default_factory=dict)
+    created_at: datetime | None = None
+    request: ApprovalRequest | None = None
+    error: str = ""
+
+
 def _meta(body: Body) -> Body:
     metadata: Body = body.get("metadata") or {}
     return metadata
@@ -150,14 +199,17 @@ def key_of(body: Body) -> SkillKey:
     return SkillKey(meta.get("namespace", ""), meta["name"], meta.get("uid", ""))
 
 
-def skill_record(body: Body, *, name_findings: NameFindings) -> SkillRecord:
+def skill_record(
+    body: Body, *, name_findings: NameFindings, source_findings: SourceFindings | None = None
+) -> SkillRecord:
     """Project a Skill; never raises on what a user wrote."""
     meta = _meta(body)
     record = SkillRecord(
         key=key_of(body),
         generation=meta.get("generation", 0),
         resource_version=meta.get("resourceVersion", ""),
-        status=body.get("status") or {},
+        packed_status=pack_status(body),
+        outcome=outcome_of(body),
     )
     try:
         model = parse("Skill", body)
@@ -169,12 +221,17 @@ def skill_record(body: Body, *, name_findings: NameFindings) -> SkillRecord:
         text = f"spec.sandbox.env sets {', '.join(forbidden)}, which the sandbox sets itself."
         failure = Failure(AcceptedReason.INVALID_SPEC, text, "Remove it.")
         return replace(record, spec=_without_files(spec), spec_failure=failure)
-    intake = parse_python(spec.python_requirements)
+    intake = parse_python(spec.python_requirements) + parse_node(spec.node_requirements)
     content_digest, source_failure = _content(spec)
     return replace(
         record,
         spec=_without_files(spec),
         content_digest=content_digest,
+        source_findings=(
+            source_findings(spec.source.files)
+            if source_findings is not None and isinstance(spec.source, InlineSource)
+            else None
+        ),
         source_failure=source_failure,
         declared=intake.declared,
         refusals=intake.refusals,
@@ -202,7 +259,7 @@ def run_record(body: Body) -> RunRecord:
         key=key_of(body),
         generation=meta.get("generation", 0),
         resource_version=meta.get("resourceVersion", ""),
-        status=body.get("status") or {},
+        packed_status=pack_status(body),
     )
     try:
         model = parse("SkillRun", body)
@@ -251,6 +308,44 @@ def agent_record(body: Body) -> AgentRecord:
         return replace(record, error=str(error))
 
 
+def pack_status(body: Body) -> bytes:
+    """Return an object's status as JSON."""
+    return json.dumps(body.get("status") or {}, separators=(",", ":")).encode()
+
+
+def outcome_of(body: Body) -> tuple[str, str]:
+    """Return the verdict and the reason of Ready that a Skill's status names."""
+    status = body.get("status") or {}
+    reasons = [item.get("reason") for item in status.get("conditions") or () if item.get("type") == "Ready"]
+    return str(status.get("verdict") or ""), str(reasons[0] or "") if reasons else ""
+
+
+def unpack_status(packed: bytes) -> Mapping[str, Any]:
+    """Return what ``pack_status`` packed."""
+    status: Mapping[str, Any] = json.loads(packed)
+    return status
+
+
 def invalid(error: InvalidInputError) -> Failure:
     """Return an error of intake as the failure of a stage."""
     return Failure(AcceptedReason.INVALID_SPEC, error.message, error.fix)
+
+
+def approval_record(body: Body) -> ApprovalRecord:
+    """Project a PackageApproval; never raises on what stands in it."""
+    meta, status = _meta(body), body.get("status") or {}
+    record = ApprovalRecord(
+        key=key_of(body),
+        generation=meta.get("generation", 0),
+        resource_version=meta.get("resourceVersion", ""),
+        status=status,
+        created_at=datetime.fromisoformat(meta["creationTimestamp"])
+        if meta.get("creationTimestamp")
+        else None,
+    )
+    try:
+        request = parse("PackageApproval", body).to_domain()
+        decision = decision_of(status, asked=request.min_maturity)
+    except InvalidInputError as error:
+        return replace(record, error=str(error))
+    return replace(record, request=replace(request, decision=decision, name=meta["name"]))

@@ -10,6 +10,11 @@ from .workqueue import WorkQueue
 Key = tuple[str, str, str]
 
 
+def namespace_of(key: Key) -> str:
+    """Return whose turn a key takes."""
+    return key[1]
+
+
 @dataclass(frozen=True, slots=True)
 class Requeue:
     """The wish to be called again for one key.

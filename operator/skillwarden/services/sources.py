@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Mapping
@@ -10,12 +11,13 @@ from typing import Any
 from ..api.v1alpha1 import parse
 from ..domain.assess import Failure
 from ..domain.conditions import AcceptedReason
-from ..domain.content import digest_of, pack
+from ..domain.content import digest_of, pack, unpack
 from ..domain.errors import IntegrityError, InvalidInputError, UnavailableError
 from ..domain.skill import ConfigMapSource, InlineSource, SkillKey, SourceFile
+from ..domain.source_finding import SourceFinding
 from ..kube.errors import ApiError
 from ..kube.kinds import Kind
-from .ports import Body, Cluster
+from .ports import Body, Cluster, SourceFindings
 
 
 def configmap_files(body: Mapping[str, Any]) -> tuple[SourceFile, ...]:
@@ -36,10 +38,19 @@ def configmap_files(body: Mapping[str, Any]) -> tuple[SourceFile, ...]:
 
 
 class ConfigMapSources:
-    """Reads pinned ConfigMaps; remembers which digests were seen whole."""
+    """Reads pinned ConfigMaps, and looks at what they hold.
 
-    def __init__(self, cluster: Cluster) -> None:
+    Parameters
+    ----------
+    cluster
+        The API server.
+    look
+        Looks at files.
+    """
+
+    def __init__(self, cluster: Cluster, *, look: SourceFindings) -> None:
         self._cluster = cluster
+        self._look = look
 
     async def read(self, namespace: str, source: ConfigMapSource) -> bytes:
         """Return the packed files.
@@ -69,17 +80,17 @@ class ConfigMapSources:
             )
         return packed
 
-    async def failure(self, namespace: str, source: ConfigMapSource) -> Failure | None:
-        """Return why a pinned ConfigMap cannot be used, or ``None``: it can."""
+    async def look(self, namespace: str, source: ConfigMapSource) -> Failure | tuple[SourceFinding, ...]:
+        """Return what is found in a pinned ConfigMap, or why it cannot be used."""
         try:
-            await self.read(namespace, source)
+            packed = await self.read(namespace, source)
         except (InvalidInputError, IntegrityError) as error:
             # The ConfigMap is not watched: it is looked at again with back-off.
             return Failure(AcceptedReason.INVALID_SOURCE, error.message, error.fix, retryable=True)
         except (UnavailableError, ApiError) as error:
             text = f"ConfigMap {namespace}/{source.name} cannot be read: {error.message}"
             return Failure(AcceptedReason.INVALID_SOURCE, text, retryable=True)
-        return None
+        return await asyncio.to_thread(self._look, unpack(packed))
 
 
 async def read_source(cluster: Cluster, sources: ConfigMapSources, key: SkillKey, *, digest: str) -> bytes:

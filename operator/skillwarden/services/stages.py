@@ -20,10 +20,12 @@ from ..domain.finding import ScannerName, ScanResult
 from ..domain.lock import Lock, Platform, resolution_key
 from ..domain.package import DeclaredPackage
 from ..resolve.errors import SourceOnlyError
+from .fairness import Slots
 from .ports import Now, Resolver, Scans
 
 log = structlog.get_logger(__name__)
 Waiter = Callable[[], None]
+StageCallback = Callable[[str, float, str], None]
 V = TypeVar("V")
 
 
@@ -71,7 +73,9 @@ class Stages:
     retry, retry_limit
         Back-off after something did not answer.
     concurrency
-        How many slow jobs run at a time.
+        How many slow jobs run at a time; namespaces take turns.
+    on_end
+        Told stage, seconds and outcome of each, without its wait for a place.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class Stages:
         retry: timedelta = timedelta(seconds=2),
         retry_limit: timedelta = timedelta(minutes=5),
         concurrency: int = 2,
+        on_end: StageCallback = lambda *_: None,
     ) -> None:
         self._resolver = resolver
         self._scans = scans
@@ -91,7 +96,8 @@ class Stages:
         self._now = now
         self._retry = retry
         self._retry_limit = retry_limit
-        self._slots = asyncio.Semaphore(concurrency)
+        self._slots = Slots(concurrency)
+        self._on_end = on_end
         self._locks: Memory[Lock] = Memory(limit=4096)
         self._scanned: Memory[ScanResult] = Memory(limit=4096)
         self._fetched: Memory[bool] = Memory(limit=8192)
@@ -189,6 +195,7 @@ class Stages:
         platform: Platform,
         *,
         previous_lock: str | None,
+        namespace: str,
         waiter: Waiter,
     ) -> None:
         """Resolve a closure in the background; all who ask meanwhile wait for the same answer."""
@@ -200,9 +207,17 @@ class Stages:
             await self.depot.put_lock(lock, key)
             self._locks.put(key, lock)
 
-        self._start(("resolve", key), work, resolution_failure, waiter)
+        self._start(("resolve", key), work, resolution_failure, namespace, waiter)
 
-    def scan(self, lock: Lock, *, revision: str, required: frozenset[ScannerName], waiter: Waiter) -> None:
+    def scan(
+        self,
+        lock: Lock,
+        *,
+        revision: str,
+        required: frozenset[ScannerName],
+        namespace: str,
+        waiter: Waiter,
+    ) -> None:
         """Scan a lock in the background, also with what others required of it before."""
         key = ("scan", lock.digest, revision)
 
@@ -215,7 +230,7 @@ class Stages:
                 raise UnavailableError("a scanner failed; its report says why.")
             await self.depot.put_scan(result)
 
-        self._start(key, work, _any_failure, waiter)
+        self._start(key, work, _any_failure, namespace, waiter)
 
     def fetch(
         self,
@@ -224,6 +239,7 @@ class Stages:
         input_digest: str | None,
         *,
         deliver: Callable[[], Awaitable[None]],
+        namespace: str,
         waiter: Waiter,
     ) -> None:
         """Have the depot hold a closure and, through ``deliver``, the content and the input."""
@@ -239,33 +255,41 @@ class Stages:
                 raise error(f"{len(report.missing)} artefact(s) cannot be had: {text}")
             self._fetched.put(key, True)
 
-        self._start(key, work, _fetch_failure, waiter)
+        self._start(key, work, _fetch_failure, namespace, waiter)
 
     def _start(
         self,
-        key: Hashable,
+        key: tuple[Hashable, ...],
         work: Callable[[], Awaitable[None]],
         failure_of: Callable[[Exception], Failure],
+        namespace: str,
         waiter: Waiter,
     ) -> None:
         self._waiters.setdefault(key, set()).add(waiter)
-        if key not in self._running:
-            self._running[key] = asyncio.create_task(self._run(key, work, failure_of))
+        if key in self._running:
+            self._slots.join(key, namespace)
+        else:
+            self._running[key] = asyncio.create_task(self._run(key, work, failure_of, namespace))
 
     async def _run(
         self,
-        key: Hashable,
+        key: tuple[Hashable, ...],
         work: Callable[[], Awaitable[None]],
         failure_of: Callable[[Exception], Failure],
+        namespace: str,
     ) -> None:
         delay: float | None = None
+        loop = asyncio.get_running_loop()
+        started, outcome = loop.time(), "ok"
         try:
-            async with self._slots:
+            async with self._slots.slot(key, namespace):
+                started = loop.time()
                 await work()
             self._failed.drop(key)
             self._tries.pop(key, None)
         except Exception as error:
             failure = failure_of(error)
+            outcome = "retry" if failure.retryable else "failed"
             if failure.retryable:
                 tries = self._tries.get(key, 0)
                 self._tries[key] = tries + 1
@@ -277,7 +301,7 @@ class Stages:
         finally:
             del self._running[key]
             waiters = self._waiters.pop(key, set())
-        loop = asyncio.get_running_loop()
+            self._on_end(str(key[0]), loop.time() - started, outcome)
         for waiter in waiters:
             waiter()
             if delay is not None:

@@ -17,7 +17,9 @@ from ..domain.conditions import ConditionDraft, merge, shorten, timestamp
 from ..domain.decide import Plan
 from ..domain.explain import counts
 from ..domain.finding import Finding, FindingKind, Severity
+from ..domain.lock import Lock
 from ..domain.merge import merge_findings
+from ..domain.package import Ecosystem, PackageId
 from ..domain.skill import SkillKey
 from ..domain.verdict import Reason, Verdict
 
@@ -39,6 +41,7 @@ def skill_status(
     generation: int,
     sandbox: Mapping[str, Any],
     now: datetime,
+    approvals: Mapping[PackageId | None, str] | None = None,
 ) -> dict[str, Any]:
     """Return the whole status that a Skill should have."""
     verdict, lock, scan = assessment.verdict, assessment.lock, assessment.scan
@@ -60,9 +63,7 @@ def skill_status(
         status["lock"] = {
             "digest": lock.digest,
             "platform": str(lock.platform),
-            "python": fitting(
-                (f"{package.id.name}=={package.id.version}" for package in lock.packages), LOCK_CHARACTERS
-            ),
+            **_pins(lock),
         }
     if scan is not None or (lock is not None and not lock.packages):
         status["findings"] = counts(findings).to_json()
@@ -73,18 +74,30 @@ def skill_status(
             "advisoryRevision": scan.advisory_revision,
         }
     if verdict is not None:
-        status |= verdict_status(verdict)
+        status |= verdict_status(verdict, approvals or {})
     return status
 
 
-def verdict_status(verdict: Verdict) -> dict[str, Any]:
-    """Return the part of a status that a verdict makes."""
+def _pins(lock: Lock) -> dict[str, list[str]]:
+    """Return what is locked, by language; npm's list is left out where it is empty."""
+    python = (p.id for p in lock.packages if p.id.ecosystem is Ecosystem.PYPI)
+    node = (p.id for p in lock.packages if p.id.ecosystem is Ecosystem.NPM)
+    share = LOCK_CHARACTERS // len(lock.ecosystems or (0,))
+    pins = {"python": fitting((f"{id_.name}=={id_.version}" for id_ in python), share)}
+    if Ecosystem.NPM in lock.ecosystems:
+        pins["node"] = fitting((f"{id_.name}@{id_.version}" for id_ in node), share)
+    return pins
+
+
+def verdict_status(verdict: Verdict, names: Mapping[PackageId | None, str]) -> dict[str, Any]:
+    """Return the part of a status that a verdict makes; ``names`` are the objects to be decided."""
     pending = verdict.pending[:MAX_PENDING_APPROVALS]
     share = PENDING_CHARACTERS // max(1, len(pending))
     return {
         "pendingApprovals": [
             {
-                "declared": item.declared,
+                "name": names.get(item.declared, ""),
+                "declared": item.title,
                 "packages": fitting((str(package) for package in item.packages), share),
                 "minMaturity": item.min_maturity.value,
             }

@@ -10,7 +10,7 @@ from ..domain.grounds import one_line
 from ..domain.policy import Policy
 from ..domain.skill import SkillKey
 from .observe import NetworkPolicyRecord, PodRecord, matches_selector
-from .records import AgentRecord, PolicyRecord, RunRecord, SkillRecord
+from .records import AgentRecord, ApprovalRecord, PolicyRecord, RunRecord, SkillRecord
 from .table import Name, Table
 
 
@@ -38,6 +38,7 @@ class Store:
     cluster_policies: Table[PolicyRecord] = field(default_factory=Table)
     agents: Table[AgentRecord] = field(default_factory=Table)
     namespaces: Table[Mapping[str, str]] = field(default_factory=Table)
+    approvals: Table[ApprovalRecord] = field(default_factory=Table)
     pods: Table[PodRecord] = field(default_factory=lambda: Table(_by_owner))
     network_policies: Table[NetworkPolicyRecord] = field(default_factory=Table)
     primed: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .approvals import Requests
 from .children import Children
 from .execute import Executor
 from .judge import Judge
@@ -26,6 +27,8 @@ class Tools:
         The slow stages, and the depot behind them.
     judge
         Gathers evidence and has it assessed.
+    requests
+        What people are asked to approve.
     children, executor
         What should stand, and who makes it.
     notifier
@@ -40,6 +43,7 @@ class Tools:
     cluster: Cluster
     stages: Stages
     judge: Judge
+    requests: Requests
     children: Children
     executor: Executor
     notifier: Notifier

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
+
+from .fairness import Lane, Lanes
 
 K = TypeVar("K", bound=Hashable)
 
@@ -18,14 +19,28 @@ class WorkQueue(Generic[K]):
 
     Parameters
     ----------
+    lane
+        Whose a key is; lanes take turns.
+    on_wait
+        Told how many seconds each key waited for a worker.
     base_delay, max_delay
         Seconds; a key's back-off doubles from the first to the second.
     """
 
-    def __init__(self, *, base_delay: float = 0.5, max_delay: float = 300.0) -> None:
-        self._ready: deque[K] = deque()
-        self._waiting: set[K] = set()
-        self._active: set[K] = set()
+    def __init__(
+        self,
+        *,
+        lane: Callable[[K], Lane] = hash,
+        on_wait: Callable[[float], None] = lambda _: None,
+        base_delay: float = 0.5,
+        max_delay: float = 300.0,
+    ) -> None:
+        self._lane = lane
+        self._ready: Lanes[K] = Lanes()
+        # Since when a key waits, or is worked on.
+        self._waiting: dict[K, float] = {}
+        self._active: dict[K, float] = {}
+        self._on_wait = on_wait
         self._again: set[K] = set()
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
@@ -41,7 +56,7 @@ class WorkQueue(Generic[K]):
     @property
     def idle(self) -> bool:
         """Whether nothing waits and nobody works (timers may still be set)."""
-        return not self._ready and not self._active
+        return not len(self._ready) and not self._active
 
     def add(self, key: K) -> None:
         """Have the key worked on soon."""
@@ -50,8 +65,8 @@ class WorkQueue(Generic[K]):
             return
         if key in self._waiting:
             return
-        self._waiting.add(key)
-        self._ready.append(key)
+        self._waiting[key] = asyncio.get_running_loop().time()
+        self._ready.put(self._lane(key), key)
         task = asyncio.get_running_loop().create_task(self._notify())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -86,18 +101,26 @@ class WorkQueue(Generic[K]):
     async def get(self) -> K:
         """Wait for a key; the caller owes ``done``."""
         async with self._wakeup:
-            await self._wakeup.wait_for(lambda: bool(self._ready))
-            key = self._ready.popleft()
-            self._waiting.discard(key)
-            self._active.add(key)
+            await self._wakeup.wait_for(lambda: len(self._ready) > 0)
+            key = self._ready.take()
+            now = asyncio.get_running_loop().time()
+            self._on_wait(now - self._waiting.pop(key))
+            self._active[key] = now
             return key
 
     def done(self, key: K) -> None:
         """Give the key back; it is queued again if it was added meanwhile."""
-        self._active.discard(key)
+        self._active.pop(key, None)
         if key in self._again:
             self._again.discard(key)
             self.add(key)
+
+    def longest(self) -> tuple[K | None, float]:
+        """Return the key that has been worked on for longest, and for how many seconds."""
+        if not self._active:
+            return None, 0.0
+        key = min(self._active, key=self._active.__getitem__)
+        return key, asyncio.get_running_loop().time() - self._active[key]
 
     def close(self) -> None:
         """Cancel every timer."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from .agent import Agent, AgentSpec, AgentStatus
 from .common import ApiModel
+from .package_approval import PackageApproval, PackageApprovalSpec, PackageApprovalStatus
 from .policy import (
     ClusterPackagePolicy,
     ClusterPackagePolicySpec,
@@ -153,6 +154,28 @@ KINDS: tuple[Kind, ...] = (
         columns=(
             Column("Maturity", ".spec.maturity", "How far the agent is trusted."),
             _ACCEPTED[1],
+        ),
+    ),
+    Kind(
+        kind=PackageApproval.__name__,
+        plural="packageapprovals",
+        short="pkgapr",
+        description=(
+            "A request to use a package with the artefacts of its closure that need approval, and what"
+            " a person decided."
+            " The operator makes it; it belongs to no skill, so that a decision outlives whoever asked."
+        ),
+        spec=PackageApprovalSpec,
+        status=PackageApprovalStatus,
+        columns=(
+            Column("Package", ".spec.package.name", "The package that skills declare."),
+            Column("Version", ".spec.package.version", "Its version."),
+            Column("Ecosystem", ".spec.package.ecosystem", "Where it comes from.", wide=True),
+            Column("Maturity", ".spec.minMaturity", "The maturity that it is asked for."),
+            Column("Asking", ".status.requestedBy.count", "Skills that ask now.", type="integer"),
+            Column("Decision", ".status.decision.verdict", "What a person decided."),
+            Column("Effect", _condition("Effective", "reason"), "What it does now."),
+            Column("Approver", ".status.decision.approver", "Who decided.", wide=True),
         ),
     ),
 )

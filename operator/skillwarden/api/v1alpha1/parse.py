@@ -12,17 +12,19 @@ from pydantic_core import ErrorDetails
 from skillwarden.domain.errors import InvalidInputError
 
 from .agent import Agent
+from .package_approval import PackageApproval
 from .policy import ClusterPackagePolicy, PackagePolicy
 from .skill import Skill
 from .skill_run import SkillRun
 
-AnyResource = Skill | SkillRun | PackagePolicy | ClusterPackagePolicy | Agent
+AnyResource = Skill | SkillRun | PackagePolicy | ClusterPackagePolicy | Agent | PackageApproval
 MODELS: Mapping[str, type[AnyResource]] = {
     "Skill": Skill,
     "SkillRun": SkillRun,
     "PackagePolicy": PackagePolicy,
     "ClusterPackagePolicy": ClusterPackagePolicy,
     "Agent": Agent,
+    "PackageApproval": PackageApproval,
 }
 #: More than these are not listed: the first few are what a person mends first.
 _MAX_MESSAGES = 5
@@ -38,6 +40,8 @@ def parse(kind: Literal["PackagePolicy"], body: Mapping[str, Any]) -> PackagePol
 def parse(kind: Literal["ClusterPackagePolicy"], body: Mapping[str, Any]) -> ClusterPackagePolicy: ...
 @overload
 def parse(kind: Literal["Agent"], body: Mapping[str, Any]) -> Agent: ...
+@overload
+def parse(kind: Literal["PackageApproval"], body: Mapping[str, Any]) -> PackageApproval: ...
 @overload
 def parse(kind: str, body: Mapping[str, Any]) -> AnyResource: ...
 def parse(kind: str, body: Mapping[str, Any]) -> AnyResource:

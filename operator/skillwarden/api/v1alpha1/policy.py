@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from skillwarden.domain import policy as domain
 from skillwarden.domain.errors import InvalidInputError
 from skillwarden.domain.package import Ecosystem, normalise_name
+from skillwarden.domain.semver import parse_semver_range
 
 from .common import (
     DEFAULT_EMPTY,
@@ -26,20 +27,27 @@ from .policy_findings import Findings, Scanning
 from .policy_sandbox import SandboxRules
 from .quantity import parse_duration
 
+#: With npm's scopes: ``@acme/core``, ``@acme/*``.
+_NAME_PATTERN = r"^(@[A-Za-z0-9*~-][A-Za-z0-9._*~-]*/)?[A-Za-z0-9*]([A-Za-z0-9._*~-]*[A-Za-z0-9*])?$"
 NamePattern = Annotated[
     str,
-    Field(min_length=1, max_length=214, pattern=r"^[A-Za-z0-9*]([A-Za-z0-9._*-]*[A-Za-z0-9*])?$"),
+    Field(min_length=1, max_length=214, pattern=_NAME_PATTERN),
 ]
 Names = Annotated[tuple[NamePattern, ...], Field(min_length=1, max_length=1000)]
-_NAMES = "Names of packages; * stands for any run of characters. Spelling is normalised: Foo_Bar is foo-bar."
-_VERSIONS = (
-    "Version range in the ecosystem's syntax, such as >=1.26,<3 (PEP 440 for PyPI); * is every version."
+_NAMES = (
+    "Names of packages; * stands for any run of characters. PyPI's are normalised: Foo_Bar is foo-bar. npm's"
+    " are taken as written, with their scope: @acme/core, @acme/*."
 )
-VersionRange = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[A-Za-z0-9.*+!<>=~, -]+$")]
+_VERSIONS = (
+    "Version range in the ecosystem's syntax, such as >=1.26,<3 (PEP 440 for PyPI) or ^4.17 || 5.x (npm);"
+    " * is every version."
+)
+_ECOSYSTEM = "Where the packages come from: PyPI or npm."
+VersionRange = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[A-Za-z0-9.*+!<>=~^|, -]+$")]
 
 
-def _check_range(versions: str, *, where: str) -> str:
-    """Return the range in canonical order, or refuse one that no version can meet.
+def _check_range(ecosystem: Ecosystem, versions: str, *, where: str) -> str:
+    """Return the range in canonical form, or refuse one that no version can meet.
 
     Raises
     ------
@@ -48,6 +56,8 @@ def _check_range(versions: str, *, where: str) -> str:
     """
     if versions.strip() == "*":
         return "*"
+    if ecosystem is Ecosystem.NPM:
+        return _check_npm_range(versions, where=where)
     try:
         specifiers = SpecifierSet(versions)
     except InvalidSpecifier as error:
@@ -63,14 +73,42 @@ def _check_range(versions: str, *, where: str) -> str:
     return ",".join(sorted(str(part) for part in specifiers))
 
 
-def _normalised(ecosystem: Ecosystem, names: tuple[str, ...]) -> tuple[str, ...]:
+def _check_npm_range(versions: str, *, where: str) -> str:
+    parsed = parse_semver_range(versions.strip())
+    if parsed is None:
+        raise InvalidInputError(
+            f"{where}: {versions!r} is not a range of npm.",
+            fix="Write a range such as ^4.17.21 or >=1.2.0 <2, or * for every version.",
+        )
+    if parsed.empty:
+        raise InvalidInputError(
+            f"{where}: no version can be in the range {versions!r}.",
+            fix="Correct its bounds, or write * for every version.",
+        )
+    return " ".join(versions.split())
+
+
+def _normalised(ecosystem: Ecosystem, names: tuple[str, ...], *, where: str) -> tuple[str, ...]:
+    """Return the names in the ecosystem's spelling.
+
+    Raises
+    ------
+    InvalidInputError
+        Where a name has a form that no package of PyPI can have: the rule would protect nobody.
+    """
+    for name in names:
+        if ecosystem is Ecosystem.PYPI and ("@" in name or "~" in name):
+            raise InvalidInputError(
+                f"{where}: {name!r} is no name of a package on PyPI.",
+                fix="Scopes are npm's: write ecosystem: npm, or the name without its scope.",
+            )
     return tuple(dict.fromkeys(normalise_name(ecosystem, name) for name in names))
 
 
 class Ban(ApiModel):
     """Packages that nobody may use."""
 
-    ecosystem: Ecosystem = Field(description="Where the packages come from: PyPI.")
+    ecosystem: Ecosystem = Field(description=_ECOSYSTEM)
     names: Names = Field(json_schema_extra=LIST_SET, description=_NAMES)
     versions: VersionRange = Field(default="*", description=_VERSIONS)
     message: Line = Field(default="", description="Why, and what to use instead; shown to the author.")
@@ -79,7 +117,7 @@ class Ban(ApiModel):
 class RuleMatch(ApiModel):
     """Which packages of a closure a rule is about."""
 
-    ecosystem: Ecosystem = Field(description="Where the packages come from: PyPI.")
+    ecosystem: Ecosystem = Field(description=_ECOSYSTEM)
     names: Names = Field(json_schema_extra=LIST_SET, description=_NAMES)
     versions: VersionRange = Field(default="*", description=_VERSIONS)
     scope: domain.Scope = Field(
@@ -206,8 +244,10 @@ class PackagePolicySpec(ApiModel):
             bans=tuple(
                 domain.Ban(
                     ecosystem=ban.ecosystem,
-                    names=_normalised(ban.ecosystem, ban.names),
-                    versions=_check_range(ban.versions, where=f"{ref}, bans[{index}].versions"),
+                    names=_normalised(ban.ecosystem, ban.names, where=f"{ref}, bans[{index}].names"),
+                    versions=_check_range(
+                        ban.ecosystem, ban.versions, where=f"{ref}, bans[{index}].versions"
+                    ),
                     message=ban.message,
                 )
                 for index, ban in enumerate(self.bans)
@@ -216,9 +256,15 @@ class PackagePolicySpec(ApiModel):
                 domain.Rule(
                     name=rule.name,
                     ecosystem=rule.match.ecosystem,
-                    names=_normalised(rule.match.ecosystem, rule.match.names),
+                    names=_normalised(
+                        rule.match.ecosystem,
+                        rule.match.names,
+                        where=f"{ref}, rule {rule.name!r}, match.names",
+                    ),
                     versions=_check_range(
-                        rule.match.versions, where=f"{ref}, rule {rule.name!r}, match.versions"
+                        rule.match.ecosystem,
+                        rule.match.versions,
+                        where=f"{ref}, rule {rule.name!r}, match.versions",
                     ),
                     scope=rule.match.scope,
                     action=rule.action,

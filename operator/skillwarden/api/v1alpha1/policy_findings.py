@@ -35,6 +35,40 @@ class VulnerabilityActions(ApiModel):
         return {severity: getattr(self, severity.value.lower()) for severity in Severity}
 
 
+class SourceActions(ApiModel):
+    """What is found in a skill's own files does, by how grave it is."""
+
+    critical: domain.Action = Field(
+        default=domain.Action.DENY,
+        alias="Critical",
+        description=(
+            "No skill does this: hidden code that is run, a reverse shell, secrets that are sent away."
+        ),
+    )
+    high: domain.Action = Field(
+        default=domain.Action.REQUIRE_APPROVAL,
+        alias="High",
+        description="A person should look: credentials, code made while it runs, instructions to an agent.",
+    )
+    medium: domain.Action = Field(
+        default=domain.Action.ALLOW,
+        alias="Medium",
+        description="Starting programs, deserialising, and the like.",
+    )
+    low: domain.Action = Field(
+        default=domain.Action.ALLOW,
+        alias="Low",
+        description="What the sandbox bounds anyway, such as connections.",
+    )
+
+    def to_domain(self) -> dict[Severity, domain.Action]:
+        """Return the four bands."""
+        return {
+            severity: getattr(self, severity.value.lower())
+            for severity in (Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW)
+        }
+
+
 class MinReleaseAge(ApiModel):
     """What happens with artefacts that are very new."""
 
@@ -69,6 +103,11 @@ class Findings(ApiModel):
     min_release_age: MinReleaseAge | None = Field(
         default=None, description="What happens with artefacts that are very new. Absent: age does not count."
     )
+    source: SourceActions = Field(
+        default_factory=SourceActions,
+        json_schema_extra=DEFAULT_EMPTY,
+        description="What is found in the skill's own files does, by how grave it is.",
+    )
 
     def to_domain(self) -> domain.FindingRules:
         """Return the rules."""
@@ -78,6 +117,7 @@ class Findings(ApiModel):
             typosquat=self.typosquat,
             min_release_age=parse_duration(age.duration) if age else None,
             release_age_action=age.action if age else domain.Action.REQUIRE_APPROVAL,
+            source=self.source.to_domain(),
         )
 
 

@@ -35,7 +35,7 @@ def parse_quantity(value: int | str) -> Decimal:
     found = _QUANTITY.fullmatch(str(value))
     scale = _SCALE.get(found[2]) if found else None
     if found is None or scale is None or len(str(value)) > 24:
-        raise ValueError(f"{str(value)[:40]!r} is not a quantity such as 500m, 2, 256Mi or 1Gi")
+        raise ValueError(f"{str(value)[:40]!a:.80} is not a quantity such as 500m, 2, 256Mi or 1Gi")
     amount = Decimal(found[1]) * scale
     if amount <= 0:
         raise ValueError(f"{value!r} is not greater than zero")

@@ -31,23 +31,74 @@ from .skill_source import Source
 #: the operator dry-runs a Skill that names it, and takes an acceptance as "no guard is in force here".
 GUARD_PROBE_AGENT = "skillwarden-guard-probe"
 
+COMMAND = r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$"
 NOT_NUL = r"^[^\x00]*$"
+_RUNTIME_VERSION = "version is a minor of Python 3, such as 3.12, or a major of Node, such as 24"
 _TASK_REPLICAS = "replicas is for mode Service; a Task makes one Pod a run"
 
 
 class Runtime(ApiModel):
     """Which interpreter the skill runs on."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                cel(
+                    "!has(self.version) || (self.language == 'Python') == self.version.contains('.')",
+                    _RUNTIME_VERSION,
+                )
+            ]
+        }
+    )
+
     language: domain.Language = Field(
-        default=domain.Language.PYTHON, description="The language of the skill: Python."
+        default=domain.Language.PYTHON, description="The language of the skill: Python or Node."
     )
     version: str | None = Field(
         default=None,
         max_length=5,
-        pattern=r"^3\.[0-9]{1,2}$",
+        pattern=r"^(3\.[0-9]{1,2}|[1-9][0-9]?)$",
         description=(
-            "Minor version, such as 3.12. Absent: the operator's default. The operator must have an image for"
-            " it, otherwise Accepted is False with reason UnsupportedRuntime."
+            "Minor version of Python, such as 3.12, or major version of Node, such as 24. Absent: the"
+            " operator's default. The operator must have an image for it, otherwise Accepted is False with"
+            " reason UnsupportedRuntime."
+        ),
+    )
+
+    commands: tuple[Annotated[str, Field(min_length=1, max_length=64, pattern=COMMAND)], ...] = Field(
+        default=(),
+        max_length=32,
+        json_schema_extra=LIST_SET,
+        description=(
+            "Commands that the skill runs and the image must have, such as git. Where the operator's settings"
+            " do not say that it has one, Accepted is False with reason UnsupportedRuntime."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _version_fits(self) -> Self:
+        if self.version and (self.language is domain.Language.PYTHON) != ("." in self.version):
+            raise ValueError(_RUNTIME_VERSION)
+        return self
+
+
+class NodePackages(ApiModel):
+    """The npm packages that the skill declares."""
+
+    manager: domain.NodeManager = Field(
+        default=domain.NodeManager.NPM,
+        description=(
+            "Whose lockfile counts where the source has one: package-lock.json for npm, yarn.lock for yarn,"
+            " pnpm-lock.yaml for pnpm. Its versions are kept; the sandbox installs from the operator's lock."
+        ),
+    )
+    dependencies: tuple[Annotated[str, Field(min_length=1, max_length=512, pattern=PRINTABLE)], ...] = Field(
+        min_length=1,
+        max_length=500,
+        json_schema_extra=LIST_SET,
+        description=(
+            "npm packages: a name and a range of versions, such as lodash@^4.17.21 or @scope/name@1.2.3. No"
+            " tags, aliases, URLs, paths or options. What they depend on is resolved, scanned and judged too."
         ),
     )
 
@@ -63,6 +114,9 @@ class Packages(ApiModel):
             "Python requirements: a name, extras and a version range, such as pandas>=2.2,<3. No URLs, paths,"
             " options or markers. What they depend on is resolved, scanned and judged with them."
         ),
+    )
+    node: NodePackages | None = Field(
+        default=None, description="npm packages; a Python skill may have some, and a Node skill Python's."
     )
 
 
@@ -267,7 +321,7 @@ class Skill(Resource):
         InvalidInputError
             For base64 that cannot be decoded and for a CIDR that is no network: the schema cannot tell.
         """
-        spec = self.spec
+        spec, node = self.spec, self.spec.packages.node
         return domain.SkillSpec(
             source=spec.source.to_domain(),
             command=spec.entrypoint.command,
@@ -276,6 +330,9 @@ class Skill(Resource):
             mode=spec.mode,
             language=spec.runtime.language,
             version=spec.runtime.version,
+            commands=spec.runtime.commands,
             python_requirements=spec.packages.python,
+            node_requirements=node.dependencies if node else (),
+            node_manager=node.manager if node else domain.NodeManager.NPM,
             sandbox=spec.sandbox.to_domain(),
         )

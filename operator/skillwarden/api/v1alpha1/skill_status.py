@@ -55,6 +55,12 @@ class LockStatus(ApiModel):
         json_schema_extra=LIST_ATOMIC,
         description="The Python packages of the closure, as name==version, sorted.",
     )
+    node: tuple[Pin, ...] = Field(
+        default=(),
+        max_length=MAX_LOCK_PACKAGES,
+        json_schema_extra=LIST_ATOMIC,
+        description="The npm packages of the closure, as name@version, sorted.",
+    )
 
 
 class FindingCounts(ApiModel):
@@ -87,6 +93,11 @@ class TopFinding(ApiModel):
 class PendingApproval(ApiModel):
     """One declared package that waits for a person."""
 
+    name: str = Field(
+        default="",
+        max_length=253,
+        description="The PackageApproval to decide. Empty: only a rule that names the package helps.",
+    )
     declared: str = Field(
         min_length=1, max_length=256, description="Name of the package that the skill declares."
     )

@@ -21,6 +21,8 @@ class Problem:
         Below ``spec``, e.g. ``packages.python[0]``; empty where it is about no single field.
     code
         The rule that a package entry breaks (``RefusalCode``); empty for anything else.
+    file, line
+        Where in a skill's folder it is; empty and ``None``: in the manifest, or nowhere in particular.
     definite
         Whether the skill is at fault, so that it stays as it is until somebody changes it.
     """
@@ -30,14 +32,18 @@ class Problem:
     fix: str = ""
     field: str = ""
     code: str = ""
+    file: str = ""
+    line: int | None = None
     definite: bool = True
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, str | int | None]:
         """Return a JSON-ready record."""
         return {
             "reason": self.reason,
             "field": self.field,
             "code": self.code,
+            "file": self.file,
+            "line": self.line,
             "message": self.message,
             "fix": self.fix,
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from pathlib import PurePath
+from pathlib import PurePath, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
@@ -79,12 +79,16 @@ def render_sarif(explanation: Explanation, artifact_uri: str, *, problems: Seque
 
 def _rule_id(reason: Reason) -> str:
     """A finding is a rule of its own, so that one advisory can be followed or dismissed as one."""
+    if reason.source_finding is not None:
+        return f"source-{reason.source_finding.rule}"
     return one_line(reason.finding.id, 120) if reason.finding else reason.code.value
 
 
 def _rule(identity: str, reason: Reason) -> dict[str, Any]:
     finding = reason.finding
     title = _TITLES[reason.code]
+    if reason.source_finding is not None:
+        title = f"The skill's own files: {reason.source_finding.rule}"
     if finding is not None:
         title = one_line(finding.summary, 200) or f"{finding.kind.value} {identity}"
     properties: dict[str, Any] = {"tags": ["security", finding.kind.value if finding else "governance"]}
@@ -112,7 +116,7 @@ def _result(reason: Reason, level: str, places: dict[str, int], uri: str) -> dic
         "ruleIndex": places[identity],
         "level": level,
         "message": {"text": f"{reason.message} {reason.fix}".strip()},
-        "locations": _locations(uri),
+        "locations": _reason_locations(reason, uri),
         "partialFingerprints": {"skillwarden/v1": _fingerprint(reason, level)},
         "properties": {
             "package": reason.package.purl if reason.package else None,
@@ -123,9 +127,22 @@ def _result(reason: Reason, level: str, places: dict[str, int], uri: str) -> dic
     }
 
 
-def _locations(uri: str) -> list[dict[str, Any]]:
+def _locations(uri: str, line: int | None = None) -> list[dict[str, Any]]:
     """A manifest has no line for a package that another pulled in: a result is about the file."""
-    return [{"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": 1}}}]
+    return [{"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": line or 1}}}]
+
+
+def _reason_locations(reason: Reason, uri: str) -> list[dict[str, Any]]:
+    """A finding in a folder's own file is about that file; in a manifest, the files stand in it."""
+    found = reason.source_finding
+    if found is None or PurePosixPath(uri).name.lower() != "skill.md":
+        return _locations(uri)
+    return _locations(_beside(uri, found.path), found.line)
+
+
+def _beside(uri: str, file: str) -> str:
+    """Return the URI of a file of the folder whose SKILL.md has the URI."""
+    return str(PurePosixPath(uri).parent / quote(file)) if file else uri
 
 
 def _problem_rule(reason: str) -> dict[str, Any]:
@@ -147,8 +164,10 @@ def _problem_result(problem: Problem, places: dict[str, int], uri: str) -> dict[
         "ruleIndex": places[problem.reason],
         "level": "error",
         "message": {"text": f"{problem.message} {problem.fix}".strip()},
-        "locations": _locations(uri),
-        "partialFingerprints": {"skillwarden/v1": _hash((problem.reason, problem.field, problem.code))},
+        "locations": _locations(_beside(uri, problem.file), problem.line),
+        "partialFingerprints": {
+            "skillwarden/v1": _hash((problem.reason, problem.field or problem.file, problem.code))
+        },
         "properties": {"field": problem.field or None, "code": problem.code or None},
     }
 
@@ -162,6 +181,7 @@ def _fingerprint(reason: Reason, level: str) -> str:
         str(reason.policy or ""),
         reason.rule,
         reason.finding.id if reason.finding else "",
+        f"{reason.source_finding.rule} {reason.source_finding.path}" if reason.source_finding else "",
     )
     return _hash(parts)
 

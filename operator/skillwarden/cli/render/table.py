@@ -45,7 +45,10 @@ def render_table(explanation: Explanation, console: Console, *, problems: Sequen
         _heading(console, "Waiting for approval")
         for entry in explanation.pending:
             packages = ", ".join(str(item).strip() for item in entry.packages)
-            line = f"{entry.declared}: {packages} (maturity {entry.min_maturity.value} or higher)"
+            line = (
+                f"{entry.title}: {packages or entry.content_digest} (maturity"
+                f" {entry.min_maturity.value} or higher)"
+            )
             _indented(console, Text(one_line(line, 2000)))
     _reasons(console, "In audit only (would stand in the way if enforced)", explanation.audit)
     if explanation.packages:

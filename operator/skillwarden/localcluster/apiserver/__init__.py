@@ -1,6 +1,6 @@
 """The Kubernetes API of the embedded cluster: in memory, one process, over loopback TLS.
 
-It is a double for what operators depend on, not an API server: CEL rules, RBAC, admission policies,
+It is a double for what operators depend on, not an API server: CEL rules, admission policies,
 webhooks and conversion are not evaluated (``docs/local-cluster.md``).
 """
 

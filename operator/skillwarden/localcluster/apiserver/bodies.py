@@ -148,7 +148,8 @@ def delete_options(raw: bytes, query: Mapping[str, str]) -> DeleteOptions:
     """Read the options of a deletion from its body, or else from its query."""
     body: Obj = {}
     if raw:
-        given, _ = decode(raw, yaml_allowed=False)
+        coded = raw.startswith(protobuf.MAGIC)
+        given = protobuf.decode(raw) if coded else decode(raw, yaml_allowed=False)[0]
         if not isinstance(given, dict):
             raise bad_request("DeleteOptions is no object")
         body = given

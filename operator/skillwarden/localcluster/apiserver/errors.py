@@ -124,6 +124,12 @@ def forbidden(plural: str, group: str, name: str, why: str) -> ApiError:
     return ApiError(403, "Forbidden", message, details=_details(plural, group, name))
 
 
+def unauthorised_for(plural: str, group: str, name: str, why: str) -> ApiError:
+    """403 by the authoriser, worded as RBAC words it."""
+    subject = qualified(plural, group) + (f' "{name}"' if name else "")
+    return ApiError(403, "Forbidden", f"{subject} is forbidden: {why}", details=_details(plural, group, name))
+
+
 def expired(message: str) -> ApiError:
     """410: the asked-for version is no longer kept; list again."""
     return ApiError(410, "Expired", message)

@@ -1,4 +1,4 @@
-"""The few bodies that kubectl sends as protobuf whatever a server says: `create namespace`, `auth can-i`.
+"""The few bodies that clients send as protobuf whatever a server says: `create namespace`, Helm's deletions.
 
 Only the kinds those commands make are read (field numbers from the API's published ``generated.proto``
 files); any other kind is answered 415.
@@ -13,7 +13,7 @@ from typing import Any
 from skillwarden.localcluster.apiserver.errors import bad_request, unsupported_media_type
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
-_MAGIC = b"k8s\x00"
+MAGIC = b"k8s\x00"
 _Reader = Callable[[Any], Any]
 _Fields = Mapping[int, tuple[str, "_Reader", str]]
 
@@ -122,6 +122,20 @@ _KINDS: Mapping[tuple[str, str], _Reader] = {
             4: ("automountServiceAccountToken", bool, ONE),
         }
     ),
+    # Typed clients, such as Helm's, put these into a DELETE.
+    ("v1", "DeleteOptions"): _message(
+        {
+            1: ("gracePeriodSeconds", int, ONE),
+            2: (
+                "preconditions",
+                _message({1: ("uid", _text, ONE), 2: ("resourceVersion", _text, ONE)}),
+                ONE,
+            ),
+            3: ("orphanDependents", bool, ONE),
+            4: ("propagationPolicy", _text, ONE),
+            5: ("dryRun", _text, MANY),
+        }
+    ),
     ("v1", "ResourceQuota"): _message(
         {1: ("metadata", _META, ONE), 2: ("spec", _message({1: ("hard", _quantity, MAP)}), ONE)}
     ),
@@ -161,10 +175,10 @@ def decode(raw: bytes) -> dict[str, Any]:
     ApiError
         400 for bytes that are no such body, 415 for a kind that is not read in this form.
     """
-    if not raw.startswith(_MAGIC):
+    if not raw.startswith(MAGIC):
         raise bad_request("the body of the request lacks the prefix of a protobuf object")
     try:
-        envelope = dict(_wire(raw[len(_MAGIC) :]))
+        envelope = dict(_wire(raw[len(MAGIC) :]))
         kind = {number: _text(value) for number, value in _wire(envelope.get(1, b""))}
         reader = _KINDS.get((kind.get(1, ""), kind.get(2, "")))
         if reader is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from skillwarden.localcluster.apiserver import builtin_schemas as schemas
+from skillwarden.localcluster.apiserver import platform_kinds as platform
 from skillwarden.localcluster.apiserver.pod_schema import POD
 from skillwarden.localcluster.apiserver.schema import Schema
 from skillwarden.localcluster.apiserver.store import Collection
@@ -131,6 +132,84 @@ def _events_v1_schema() -> Schema:
     return {**schemas.EVENT, "properties": {names.get(name, name): below for name, below in fields.items()}}
 
 
+_RBAC = "rbac.authorization.k8s.io"
+_ADMISSION = "admissionregistration.k8s.io"
+#: Kept and shown, and acted upon by nobody here.
+PLATFORM: tuple[Resource, ...] = (
+    Resource(
+        "apps",
+        "v1",
+        "deployments",
+        "Deployment",
+        platform.DEPLOYMENT,
+        short_names=("deploy",),
+        categories=("all",),
+        status=True,
+        generation=True,
+    ),
+    Resource(
+        "",
+        "v1",
+        "persistentvolumeclaims",
+        "PersistentVolumeClaim",
+        platform.VOLUME_CLAIM,
+        short_names=("pvc",),
+    ),
+    Resource(
+        "policy",
+        "v1",
+        "poddisruptionbudgets",
+        "PodDisruptionBudget",
+        platform.DISRUPTION_BUDGET,
+        short_names=("pdb",),
+        status=True,
+    ),
+    Resource(
+        "scheduling.k8s.io",
+        "v1",
+        "priorityclasses",
+        "PriorityClass",
+        platform.PRIORITY_CLASS,
+        namespaced=False,
+        short_names=("pc",),
+    ),
+    Resource(_RBAC, "v1", "roles", "Role", platform.ROLE),
+    Resource(_RBAC, "v1", "rolebindings", "RoleBinding", platform.ROLE_BINDING),
+    Resource(_RBAC, "v1", "clusterroles", "ClusterRole", platform.CLUSTER_ROLE, namespaced=False),
+    Resource(
+        _RBAC,
+        "v1",
+        "clusterrolebindings",
+        "ClusterRoleBinding",
+        platform.CLUSTER_ROLE_BINDING,
+        namespaced=False,
+    ),
+    Resource(
+        _ADMISSION,
+        "v1",
+        "validatingadmissionpolicies",
+        "ValidatingAdmissionPolicy",
+        platform.ADMISSION_POLICY,
+        namespaced=False,
+    ),
+    Resource(
+        _ADMISSION,
+        "v1",
+        "validatingadmissionpolicybindings",
+        "ValidatingAdmissionPolicyBinding",
+        platform.ADMISSION_POLICY_BINDING,
+        namespaced=False,
+    ),
+    Resource(
+        _ADMISSION,
+        "v1",
+        "validatingwebhookconfigurations",
+        "ValidatingWebhookConfiguration",
+        platform.VALIDATING_WEBHOOK,
+        namespaced=False,
+    ),
+)
+
 BUILTINS: tuple[Resource, ...] = (
     Resource(
         "",
@@ -209,6 +288,7 @@ BUILTINS: tuple[Resource, ...] = (
     ),
     Resource("node.k8s.io", "v1", "runtimeclasses", "RuntimeClass", schemas.RUNTIME_CLASS, namespaced=False),
     Resource("coordination.k8s.io", "v1", "leases", "Lease", schemas.LEASE),
+    *PLATFORM,
     Resource(
         "events.k8s.io",
         "v1",

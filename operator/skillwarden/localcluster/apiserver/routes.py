@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from skillwarden.localcluster.apiserver import bodies, discovery, errors, openapi, patches, subresources
+from skillwarden.localcluster.apiserver.authorizer import Attributes, Authorizer
 from skillwarden.localcluster.apiserver.decoding import WriteOptions
 from skillwarden.localcluster.apiserver.errors import ApiError, Obj
 from skillwarden.localcluster.apiserver.objects import Objects
@@ -20,6 +21,8 @@ from skillwarden.localcluster.apiserver.selectors import FieldTerm
 from skillwarden.localcluster.apiserver.store import Store
 from skillwarden.localcluster.apiserver.views import Form, View, accept_renamed, dumps, negotiate, shown
 
+#: Who asks, noted on the request; nobody is noted who may do everything.
+USER = web.RequestKey("user", str)
 _PATCHES = {
     "application/json-patch+json": "json",
     "application/merge-patch+json": "merge",
@@ -54,6 +57,7 @@ class Settings:
 
     log_source: LogSource | None
     bookmark_seconds: float
+    authorizer: Authorizer | None = None
 
 
 def respond(body: Any, code: int = 200, warnings: list[str] | None = None) -> web.Response:
@@ -160,7 +164,45 @@ class Routes:
             return Target(resource, None, name, sub)
         return Target(resource, namespace, name, sub)
 
+    def _authorize(self, request: web.Request, target: Target) -> None:
+        """Have the authoriser decide for a user that may not do everything; 403 where it refuses."""
+        user = request.get(USER)
+        if user is None or self._settings.authorizer is None:
+            return
+        resource = target.resource
+        plural = f"{resource.plural}/{target.sub}" if target.sub else resource.plural
+        for verb in self._verbs(request, target):
+            asked = Attributes(
+                user=user,
+                verb=verb,
+                group=resource.group,
+                resource=plural,
+                namespace=target.place,
+                name=target.name,
+            )
+            if not self._settings.authorizer.allows(asked):
+                raise errors.unauthorised_for(resource.plural, resource.group, target.name, str(asked))
+
+    def _verbs(self, request: web.Request, target: Target) -> list[str]:
+        watching = request.query.get("watch", "").lower() in {"true", "1"}
+        match request.method, bool(target.name):
+            case "GET", _ if watching:
+                return ["watch"]
+            case "GET", named:
+                return ["get" if named else "list"]
+            case "DELETE", named:
+                return ["delete" if named else "deletecollection"]
+            case "PATCH", _ if (
+                _content_type(request).startswith("application/apply-patch") and not target.sub
+            ):
+                stands = self._store.get(self._stored(target.resource).storage, target.place, target.name)
+                # What server-side apply makes takes the right to make it, too.
+                return ["patch"] if stands else ["patch", "create"]
+            case method, _:
+                return [{"POST": "create", "PUT": "update", "PATCH": "patch"}.get(method, method.lower())]
+
     async def _object_request(self, request: web.Request, target: Target) -> web.StreamResponse:
+        self._authorize(request, target)
         if target.sub:
             return await self._below(request, target)
         handlers: dict[tuple[str, bool], Callable[[web.Request, Target], Awaitable[web.StreamResponse]]] = {

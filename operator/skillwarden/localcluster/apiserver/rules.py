@@ -155,6 +155,11 @@ _RULES: Mapping[Collection, Rules] = {
     RUNTIME_CLASSES: Rules(check=_runtime_class),
     CRDS: Rules(prepare=_crd, check=crds.validate_crd),
     EVENTS: Rules(check=_event_rules, name_error=path_segment_error),
+    # system:… is a good name of a role.
+    **{
+        Collection("rbac.authorization.k8s.io", plural): Rules(name_error=path_segment_error)
+        for plural in ("roles", "clusterroles", "rolebindings", "clusterrolebindings")
+    },
 }
 _PLAIN = Rules()
 

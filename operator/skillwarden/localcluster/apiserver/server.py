@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hmac
 import logging
+import secrets
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
@@ -17,13 +18,14 @@ from typing import Any, Self, TypeVar
 import yaml
 from aiohttp import web
 
+from skillwarden.localcluster.apiserver.authorizer import RbacAuthorizer
 from skillwarden.localcluster.apiserver.controllers import Controllers
 from skillwarden.localcluster.apiserver.decoding import WriteOptions
 from skillwarden.localcluster.apiserver.errors import ApiError, unauthorized
 from skillwarden.localcluster.apiserver.objects import Objects
 from skillwarden.localcluster.apiserver.pods import LogSource
 from skillwarden.localcluster.apiserver.resources import NAMESPACES, Registry
-from skillwarden.localcluster.apiserver.routes import NoSuchPath, Routes, Settings, failure
+from skillwarden.localcluster.apiserver.routes import USER, NoSuchPath, Routes, Settings, failure
 from skillwarden.localcluster.apiserver.store import Store
 from skillwarden.localcluster.apiserver.tls import TlsFiles
 
@@ -98,7 +100,10 @@ class ApiServer:
         registry = Registry()
         objects = Objects(self._store, registry)
         self._controllers = Controllers(self._store, registry, objects)
-        self._routes = Routes(self._store, registry, objects, Settings(log_source, bookmark_seconds))
+        self._users: dict[str, str] = {}
+        self.authorizer = RbacAuthorizer(self._store)
+        settings = Settings(log_source, bookmark_seconds, self.authorizer)
+        self._routes = Routes(self._store, registry, objects, settings)
         self._runner: web.AppRunner | None = None
         self._worker: asyncio.Task[None] | None = None
         for name in _NAMESPACES:
@@ -135,8 +140,17 @@ class ApiServer:
             await self._runner.cleanup()
             self._runner = None
 
-    def write_kubeconfig(self, path: Path) -> Path:
-        """Write a kubeconfig for this server, readable by its owner only."""
+    def add_user(self, name: str) -> str:
+        """Know one user more, who may do what roles of the store grant; return the token to show.
+
+        Whoever shows the server's own token may do everything, as before.
+        """
+        token = secrets.token_urlsafe(32)
+        self._users[token] = name
+        return token
+
+    def write_kubeconfig(self, path: Path, *, token: str = "") -> Path:
+        """Write a kubeconfig, readable by its owner only; ``token``: one of ``add_user``, else our own."""
         authority = base64.b64encode(self._certificate.certificate.read_bytes()).decode()
         name = "skillwarden-local"
         body = {
@@ -145,7 +159,7 @@ class ApiServer:
             "clusters": [
                 {"name": name, "cluster": {"server": self.url, "certificate-authority-data": authority}}
             ],
-            "users": [{"name": name, "user": {"token": self._token}}],
+            "users": [{"name": name, "user": {"token": token or self._token}}],
             "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": "default"}}],
             "current-context": name,
         }
@@ -197,9 +211,13 @@ class ApiServer:
 
     def _authenticate(self, request: web.Request) -> None:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        right = hmac.compare_digest(token.strip().encode(), self._token.encode())
-        if scheme.lower() != "bearer" or not right:
+        shown = token.strip()
+        right = hmac.compare_digest(shown.encode(), self._token.encode())
+        if scheme.lower() == "bearer" and right:
+            return
+        if scheme.lower() != "bearer" or shown not in self._users:
             raise unauthorized()
+        request[USER] = self._users[shown]
 
 
 class ThreadedApiServer:

@@ -115,7 +115,8 @@ def resource_limits(plan: ContainerPlan, tools: HostTools) -> dict[int, int]:
     if not tools.cgroups:
         limits[resource.RLIMIT_NPROC] = plan.limits.pids
         if plan.limits.memory_bytes is not None:
-            limits[resource.RLIMIT_AS] = plan.limits.memory_bytes + _ADDRESS_HEADROOM
+            bound = resource.RLIMIT_DATA if plan.image.reserves_addresses else resource.RLIMIT_AS
+            limits[bound] = plan.limits.memory_bytes + _ADDRESS_HEADROOM
     return limits
 
 

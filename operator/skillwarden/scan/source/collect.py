@@ -1,0 +1,78 @@
+"""Collecting what is found in one file: once a rule and line, and never without end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from skillwarden.domain.finding import Severity
+from skillwarden.domain.source_finding import SourceFinding
+
+from .signs import Sign
+
+#: More than a person reads; the gravest are kept by whoever sorts.
+MAX_FINDINGS = 200
+_MILDER = {
+    Severity.CRITICAL: Severity.HIGH,
+    Severity.HIGH: Severity.MEDIUM,
+    Severity.MEDIUM: Severity.LOW,
+    Severity.LOW: Severity.LOW,
+}
+
+
+@dataclass(slots=True)
+class Collector:
+    """Findings about one file.
+
+    Attributes
+    ----------
+    path
+        The file.
+    offset
+        Added to every line: of a fragment, the line before it.
+    milder
+        Whether everything counts a degree less: an example in a text is not code that runs.
+    note
+        Put before every summary, such as ``decoded:``.
+    found
+        By rule and line.
+    """
+
+    path: str
+    offset: int = 0
+    milder: bool = False
+    note: str = ""
+    found: dict[tuple[str, int], SourceFinding] = field(default_factory=dict)
+
+    def add(self, rule: str, severity: Severity, line: int, summary: str) -> None:
+        """Keep a finding, unless this rule was broken on this line already."""
+        if self.milder:
+            severity = _MILDER[severity]
+        place = (rule, line + self.offset)
+        if place not in self.found and len(self.found) < MAX_FINDINGS:
+            self.found[place] = SourceFinding(rule, severity, self.path, place[1], f"{self.note}{summary}")
+
+    def signs(self, text: str, signs: Iterable[Sign], *, line: int = 1) -> None:
+        """Keep what signs find in a text that begins at a line."""
+        for sign in signs:
+            for match in sign.pattern.finditer(text):
+                at = line + text.count("\n", 0, match.start())
+                self.add(sign.rule, sign.severity, at, sign.summary)
+
+    def has(self, *rules: str) -> bool:
+        """Whether any of some rules was broken."""
+        return any(rule in rules for rule, _ in self.found)
+
+    def inside(self, *, line: int, note: str) -> Collector:
+        """Return a collector for what stands inside of a constant on one line; it keeps into this one."""
+        return _Fixed(self.path, self.offset, self.milder, f"{self.note}{note} ", self.found, line)
+
+
+@dataclass(slots=True)
+class _Fixed(Collector):
+    """Everything counts for the line of the constant that held it."""
+
+    at: int = 1
+
+    def add(self, rule: str, severity: Severity, line: int, summary: str) -> None:
+        Collector.add(self, rule, severity, self.at, summary)

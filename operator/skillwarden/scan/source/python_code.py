@@ -1,0 +1,294 @@
+"""Python code by its syntax tree: what it calls, under whatever name, and what it hides."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+
+from skillwarden.domain.finding import Severity
+
+from .collect import Collector
+from .decode import decoded
+from .python_names import Names
+from .signs import CONSTANTS
+
+#: How deep a blob inside of a blob is looked into.
+_DEPTH = 3
+_RUNS_CODE = frozenset({"eval", "exec", "compile", "builtins.eval", "builtins.exec", "builtins.compile"})
+_RUNS_CODE |= {"code.interact", "runpy.run_path", "types.FunctionType", "types.CodeType"}
+_DECODES = (
+    "base64.",
+    "binascii.",
+    "codecs.decode",
+    "zlib.decompress",
+    "lzma.decompress",
+    "bz2.decompress",
+    "gzip.decompress",
+    "bytes.fromhex",
+    "marshal.loads",
+)
+_DESERIALISES = frozenset(
+    {"pickle.load", "pickle.loads", "pickle.Unpickler", "cPickle.loads", "dill.load", "dill.loads"}
+)
+_DESERIALISES |= {
+    "marshal.load",
+    "marshal.loads",
+    "shelve.open",
+    "jsonpickle.decode",
+    "joblib.load",
+    "torch.load",
+}
+_SHELL = frozenset(
+    {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "commands.getoutput"}
+)
+_PROCESS = ("subprocess.", "os.spawn", "os.exec", "os.posix_spawn", "pty.spawn", "asyncio.create_subprocess")
+_NETWORK = (
+    "socket.",
+    "requests.",
+    "urllib.request.",
+    "http.client.",
+    "httpx.",
+    "aiohttp.",
+    "urllib3.",
+    "ftplib.",
+    "smtplib.",
+    "paramiko.",
+    "websocket.",
+    "websockets.",
+)
+_SENDS = (".post", ".put", ".sendall", ".send", ".sendto", ".storbinary", ".sendmail", "urlopen", ".upload")
+_NATIVE = ("ctypes.", "cffi.")
+_ENVIRONMENT = frozenset({"os.environ", "os.environb"})
+
+
+def look(text: str, into: Collector, *, depth: int = 0) -> None:
+    """Look at Python code.
+
+    Parameters
+    ----------
+    text
+        The code; what is not Python 3 is itself remarked, for nobody can look into it.
+    into
+        Takes what is found.
+    depth
+        Of blobs: how many were decoded on the way here.
+    """
+    try:
+        tree = parse(text)
+        if tree is not None:
+            _Module(tree, into, depth).look()
+    except RecursionError:  # code that nests deeper than anybody writes
+        tree = None
+    if tree is None and depth == 0:
+        into.add(
+            "unreadable-code",
+            Severity.MEDIUM,
+            1,
+            "is not Python 3 that can be read, so nobody looked into it",
+        )
+
+
+def parse(text: str) -> ast.Module | None:
+    """Return the syntax tree of Python 3 code, or ``None`` where it is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the skill's code, not of ours
+            return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+class _Module:
+    """One module under the eye."""
+
+    def __init__(self, tree: ast.Module, into: Collector, depth: int) -> None:
+        self._tree = tree
+        self._into = into
+        self._depth = depth
+        self._names = Names(tree)
+        self._calls: list[tuple[str, ast.Call]] = []
+
+    def look(self) -> None:
+        for text, line in self._names.constants(self._tree):
+            self._into.signs(text, CONSTANTS, line=line)
+            self._blob(text, line)
+        for node in ast.walk(self._tree):
+            if isinstance(node, ast.Call):
+                name = self._names.dotted(node.func)
+                if name is None and isinstance(node.func, ast.Attribute):
+                    name = f"?.{node.func.attr}"
+                if name is not None:
+                    self._calls.append((name, node))
+                    self._call(name, node)
+            elif isinstance(node, ast.ImportFrom | ast.Import):
+                self._import(node)
+        self._together()
+
+    # -- single signs ----------------------------------------------------------------------------------
+
+    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
+        names = (
+            [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+        )
+        if any(name.partition(".")[0] in {"ctypes", "cffi"} for name in names):
+            self._into.add(
+                "native-code", Severity.MEDIUM, node.lineno, "calls native code, past what Python shows"
+            )
+
+    def _call(self, name: str, node: ast.Call) -> None:
+        line, add = node.lineno, self._into.add
+        if name in _RUNS_CODE:
+            self._runs_code(name, node)
+        elif name in _DESERIALISES:
+            add("deserialisation", Severity.MEDIUM, line, f"{name} runs whatever the data says")
+        elif name == "yaml.load" and not self._safe_yaml(node):
+            add("deserialisation", Severity.MEDIUM, line, "yaml.load without a safe loader makes any object")
+        elif name in _SHELL or (name.startswith("subprocess.") and self._with_shell(node)):
+            add("shell", Severity.MEDIUM, line, f"{name} starts a shell")
+        elif name.startswith(_PROCESS):
+            add("subprocess", Severity.MEDIUM, line, f"{name} starts a program")
+        elif name.startswith(_NETWORK):
+            add(
+                "network",
+                Severity.LOW,
+                line,
+                f"{name} opens a connection; a sandbox has none unless it is allowed",
+            )
+        elif name in {"os.setuid", "os.setgid", "os.chroot", "os.mknod"}:
+            add("privilege", Severity.MEDIUM, line, f"{name} changes who the program is")
+        elif name in {"__import__", "importlib.import_module"} and self._names.text(
+            node.args[0] if node.args else node
+        ):
+            module = self._names.text(node.args[0]) or ""
+            if module.partition(".")[0] in {
+                "os",
+                "subprocess",
+                "socket",
+                "pty",
+                "ctypes",
+                "builtins",
+                "marshal",
+            }:
+                add(
+                    "import-by-name",
+                    Severity.MEDIUM,
+                    line,
+                    f"imports {module} by its name, as code does that hides",
+                )
+
+    def _runs_code(self, name: str, node: ast.Call) -> None:
+        plain = name.removeprefix("builtins.")
+        argument = node.args[0] if node.args else None
+        constant = self._names.text(argument) if argument is not None else None
+        if argument is not None and self._decodes(argument):
+            self._into.add(
+                "encoded-code",
+                Severity.CRITICAL,
+                node.lineno,
+                f"{plain} runs code that was hidden by encoding",
+            )
+        elif constant is not None:
+            # What it runs stands there to be read: it counts for what it does.
+            look(constant, self._into.inside(line=node.lineno, note=f"in {plain}:"), depth=self._depth + 1)
+        elif plain != "compile":
+            self._into.add(
+                "dynamic-code", Severity.HIGH, node.lineno, f"{plain} runs code that is made while it runs"
+            )
+
+    def _decodes(self, node: ast.expr) -> bool:
+        return any(
+            isinstance(inner, ast.Call)
+            and (
+                (name := self._names.dotted(inner.func) or "").startswith(_DECODES)
+                or name.endswith(".fromhex")
+            )
+            for inner in ast.walk(node)
+        ) or (isinstance(node, ast.Name) and self._assigned_from_decoding(node.id))
+
+    def _assigned_from_decoding(self, name: str) -> bool:
+        return any(
+            isinstance(node, ast.Assign)
+            and any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
+            and not isinstance(node.value, ast.Name)
+            and self._decodes(node.value)
+            for node in ast.walk(self._tree)
+        )
+
+    def _blob(self, text: str, line: int) -> None:
+        if self._depth >= _DEPTH or len(text) < 24:
+            return
+        for inner in decoded(text):
+            hidden = self._into.inside(line=line, note="decoded:")
+            hidden.signs(inner, CONSTANTS)
+            if parse(inner) is not None and any(
+                word in inner for word in ("import ", "exec", "eval", "open(", "(")
+            ):
+                look(inner, hidden, depth=self._depth + 1)
+
+    @staticmethod
+    def _with_shell(node: ast.Call) -> bool:
+        return any(
+            item.arg == "shell" and not (isinstance(item.value, ast.Constant) and not item.value.value)
+            for item in node.keywords
+        )
+
+    def _safe_yaml(self, node: ast.Call) -> bool:
+        loaders = [item.value for item in node.keywords if item.arg == "Loader"] + node.args[1:2]
+        return any("Safe" in (self._names.dotted(loader) or "") for loader in loaders)
+
+    # -- signs that tell together ----------------------------------------------------------------------
+
+    def _together(self) -> None:
+        """Remark what is harmful only together: a shell fed by a socket, a secret and a send."""
+        names = {name for name, _ in self._calls}
+        connects = any(name.startswith("socket.") or name.endswith(".connect") for name in names)
+        takes_over = any(name in {"os.dup2", "pty.spawn"} for name in names) or any(
+            self._fed_by_socket(node) for name, node in self._calls if name.startswith("subprocess.")
+        )
+        if connects and takes_over:
+            line = next(
+                node.lineno
+                for name, node in self._calls
+                if name in {"os.dup2", "pty.spawn"} or "subprocess" in name
+            )
+            self._into.add(
+                "reverse-shell",
+                Severity.CRITICAL,
+                line,
+                "hands a program's input to a connection: a reverse shell",
+            )
+        sends = [node.lineno for name, node in self._calls if name.endswith(_SENDS)]
+        secret = self._into.has("credential-path", "metadata-service") or self._takes_all_environment()
+        if sends and secret and (connects or any(name.startswith(_NETWORK) for name in names)):
+            self._into.add(
+                "exfiltration",
+                Severity.CRITICAL,
+                sends[0],
+                "reads credentials or the whole environment, and sends",
+            )
+
+    @staticmethod
+    def _fed_by_socket(node: ast.Call) -> bool:
+        return any(
+            item.arg in {"stdin", "stdout"}
+            and any(
+                isinstance(inner, ast.Attribute) and inner.attr in {"fileno", "makefile"}
+                for inner in ast.walk(item.value)
+            )
+            for item in node.keywords
+        )
+
+    def _takes_all_environment(self) -> bool:
+        """Whether the environment is taken as a whole, and not a variable of it."""
+        used_for_one = {
+            id(node.value) for node in ast.walk(self._tree) if isinstance(node, ast.Subscript | ast.Attribute)
+        }
+        found = False
+        for node in ast.walk(self._tree):
+            whole = isinstance(node, ast.Attribute | ast.Name) and self._names.dotted(node) in _ENVIRONMENT
+            if whole and id(node) not in used_for_one:
+                self._into.add(
+                    "environment", Severity.MEDIUM, getattr(node, "lineno", 1), "takes the whole environment"
+                )
+                found = True
+        return found

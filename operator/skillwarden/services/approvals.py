@@ -1,0 +1,156 @@
+"""Requests for approval: made where a verdict waits for a person, read where a verdict is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+
+from ..api.v1alpha1 import GROUP, VERSION
+from ..api.v1alpha1.package_approval import MAX_ARTEFACTS, MAX_FINDINGS
+from ..domain.approval_request import request_name
+from ..domain.conditions import shorten
+from ..domain.package import PackageId
+from ..domain.verdict import Approval, PendingApproval, Verdict
+from ..kube.errors import Conflict
+from ..kube.kinds import Kind
+from .ports import Body, Cluster, Now
+from .records import ApprovalRecord, SkillRecord
+from .store import Store
+
+log = structlog.get_logger(__name__)
+_MAX_SUMMARY = 1024
+
+
+class Requests:
+    """Makes the objects that people decide.
+
+    Parameters
+    ----------
+    store, cluster, now
+        The observed world, the API server, a UTC clock.
+    """
+
+    def __init__(self, *, store: Store, cluster: Cluster, now: Now) -> None:
+        self._store = store
+        self._cluster = cluster
+        self._now = now
+        # namespace and skill -> the requests that its last verdict waits for: newer than any status.
+        self._asked: dict[tuple[str, str], frozenset[str]] = {}
+
+    async def ask(self, record: SkillRecord, verdict: Verdict | None) -> dict[PackageId | None, str]:
+        """Have a request stand for everything that a verdict waits for.
+
+        Returns
+        -------
+        dict
+            The object's name, by declared package; what is not resolved yet has none.
+        """
+        names: dict[PackageId | None, str] = {}
+        for pending in verdict.pending if verdict else ():
+            if (pending.artefacts or pending.content_digest) and pending.policies:
+                names[pending.declared] = await self._stands(record.key.namespace, pending)
+        self._remember(record, frozenset(names.values()))
+        return names
+
+    def _remember(self, record: SkillRecord, names: frozenset[str]) -> None:
+        place = (record.key.namespace, record.key.name)
+        if names:
+            self._asked[place] = names
+        else:
+            self._asked.pop(place, None)
+
+    async def _stands(self, namespace: str, pending: PendingApproval) -> str:
+        round_ = 0
+        while True:
+            name = request_name(pending, round_=round_)
+            known = self._store.approvals.get((namespace, name))
+            if known is None:
+                await self._create(namespace, name, pending)
+                return name
+            if known.request is None or not known.request.spent(self._now()):
+                return name
+            round_ += 1
+
+    async def _create(self, namespace: str, name: str, pending: PendingApproval) -> None:
+        try:
+            await self._cluster.create(Kind.PACKAGE_APPROVAL, request_body(namespace, name, pending))
+        except Conflict:
+            return  # it stands already; the watch will tell
+        log.info("approval asked for", namespace=namespace, approval=name)
+
+    def forget(self, namespace: str, skill: str) -> None:
+        """Forget what a skill that is gone waited for."""
+        self._asked.pop((namespace, skill), None)
+
+    def askers(self, namespace: str, name: str) -> tuple[str, ...]:
+        """Return the skills that wait for a request, sorted: by their last verdict, else by their status."""
+        return tuple(
+            sorted(
+                record.key.name
+                for record in self._store.skills.grouped(namespace)
+                if name in self._waits_for(record)
+            )
+        )
+
+    def _waits_for(self, record: SkillRecord) -> Iterable[str]:
+        known = self._asked.get((record.key.namespace, record.key.name))
+        return known if known is not None else requests_of(record)
+
+
+def requests_of(record: SkillRecord) -> frozenset[str]:
+    """Return the requests that a skill's status names."""
+    pending = record.status.get("pendingApprovals") or []
+    return frozenset(str(item.get("name")) for item in pending if item.get("name"))
+
+
+def request_body(namespace: str, name: str, pending: PendingApproval) -> Body:
+    """Return the object of a request."""
+    spec: dict[str, Any] = {
+        **({"package": _package(pending.declared)} if pending.declared else {"source": _source(pending)}),
+        "artefacts": [
+            {**_package(package), "digest": digest} for package, digest in pending.artefacts[:MAX_ARTEFACTS]
+        ],
+        "findings": [
+            {
+                **_package(finding.package),
+                "kind": finding.kind.value,
+                "id": finding.id[:256],
+                "severity": finding.severity.value,
+                "summary": shorten(finding.summary, limit=_MAX_SUMMARY),
+            }
+            for finding in pending.findings[:MAX_FINDINGS]
+        ],
+        "policies": [
+            {"kind": "PackagePolicy" if policy.namespace else "ClusterPackagePolicy", "name": policy.name}
+            for policy in pending.policies
+        ],
+        "minMaturity": pending.min_maturity.value,
+    }
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": "PackageApproval",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
+    }
+
+
+def _source(pending: PendingApproval) -> dict[str, Any]:
+    return {
+        "digest": pending.content_digest,
+        "findings": [
+            {**finding_.to_json(), "summary": shorten(finding_.summary, limit=_MAX_SUMMARY)}
+            for finding_ in pending.source_findings[:MAX_FINDINGS]
+        ],
+    }
+
+
+def _package(package: PackageId) -> dict[str, str]:
+    return {"ecosystem": package.ecosystem.value, "name": package.name, "version": package.version}
+
+
+def decided(records: Iterable[ApprovalRecord]) -> tuple[Approval, ...]:
+    """Return what was decided, as the evaluator takes it; what cannot be read counts for nothing."""
+    found = (record.request.approval for record in records if record.request is not None)
+    return tuple(approval for approval in found if approval is not None)

@@ -1,0 +1,130 @@
+"""Reconcile of one PackageApproval: who asks for it, what it does, and its end where nobody needs it.
+
+A request that was decided stays, whoever deletes the skills that asked: a denial must not be wiped by
+deleting and recreating a Skill. One that nobody decided and nobody asks for any more is removed.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from ..api.v1alpha1.package_approval import MAX_REQUESTERS
+from ..domain.approval_request import Effect, effect_of
+from ..domain.conditions import ConditionDraft, Status, merge
+from ..kube.errors import Conflict, NotFound
+from ..kube.kinds import Kind
+from .approvals import Requests
+from .guard import Guard
+from .notify import Notifier
+from .ports import Cluster, Now
+from .records import ApprovalRecord
+from .requeue import Requeue
+from .status import apply_body, differs
+from .store import Store
+
+#: How long a request that nobody asks for is kept: its skill's status may be on its way.
+_GRACE = timedelta(minutes=1)
+_COUNTS = {Effect.APPROVED: Status.TRUE, Effect.DENIED: Status.TRUE, Effect.PENDING: Status.UNKNOWN}
+#: What a person should hear of.
+_TOLD = {
+    Effect.EXPIRED: "ApprovalExpired",
+    Effect.NEW_ARTEFACT: "ApprovalVoided",
+    Effect.NEW_FINDING: "ApprovalVoided",
+    Effect.APPROVED: "Approved",
+    Effect.DENIED: "Denied",
+}
+
+
+class ApprovalReconciler:
+    """Reconciles PackageApprovals.
+
+    Parameters
+    ----------
+    store, cluster, now
+        The observed world, the API server, a UTC clock.
+    requests
+        Who asks for what.
+    guard
+        Whether who decided is proven.
+    notifier
+        Tells people.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        cluster: Cluster,
+        now: Now,
+        requests: Requests,
+        guard: Guard,
+        notifier: Notifier,
+    ) -> None:
+        self._store = store
+        self._cluster = cluster
+        self._now = now
+        self._requests = requests
+        self._guard = guard
+        self._notifier = notifier
+
+    async def reconcile(self, namespace: str, name: str, requeue: Requeue) -> None:
+        """Bring one request up to date."""
+        record = self._store.approvals.get((namespace, name))
+        if record is None or record.request is None:
+            return
+        askers = self._requests.askers(namespace, name)
+        if not askers and record.request.decision is None:
+            await self._retire(record, requeue)
+            return
+        guarded = await self._guard.in_force(namespace) is True
+        newer = tuple(
+            other.request
+            for other in self._store.approvals.grouped(namespace)
+            if other.request is not None and other.request.decision is None and other.key.name != name
+        )
+        effect, text = effect_of(record.request, newer=newer, guarded=guarded, now=self._now())
+        await self._write(record, askers, effect, text, requeue)
+        decision = record.request.decision
+        if decision is not None and decision.expires_at is not None and effect is not Effect.EXPIRED:
+            requeue.after((decision.expires_at - self._now()).total_seconds() + 1)
+
+    async def _retire(self, record: ApprovalRecord, requeue: Requeue) -> None:
+        age = self._now() - record.created_at if record.created_at else _GRACE
+        if age < _GRACE:
+            requeue.after((_GRACE - age).total_seconds() + 1)
+            return
+        await self._cluster.delete(
+            Kind.PACKAGE_APPROVAL,
+            name=record.key.name,
+            namespace=record.key.namespace,
+            uid=record.key.uid,
+            resource_version=record.resource_version,
+        )
+
+    async def _write(
+        self, record: ApprovalRecord, askers: tuple[str, ...], effect: Effect, text: str, requeue: Requeue
+    ) -> None:
+        draft = ConditionDraft("Effective", _COUNTS.get(effect, Status.FALSE), effect, text)
+        observed = record.status.get("conditions") or []
+        status = {
+            "observedGeneration": record.generation,
+            "requestedBy": {"count": len(askers), "skills": list(askers[:MAX_REQUESTERS])},
+            "conditions": merge([draft], observed=observed, generation=record.generation, now=self._now()),
+        }
+        standing = {key: value for key, value in record.status.items() if key != "decision"}
+        if not differs(status, standing):
+            return
+        body = apply_body("PackageApproval", record.key, record.resource_version, status)
+        try:
+            await self._cluster.apply(Kind.PACKAGE_APPROVAL, body, subresource="status")
+        except NotFound:
+            return
+        except Conflict:
+            requeue.retry()
+            return
+        before = next((str(item.get("reason")) for item in observed), "")
+        if effect in _TOLD and before != effect:
+            kind = "Normal" if effect is Effect.APPROVED else "Warning"
+            await self._notifier.event(
+                "PackageApproval", record.key, kind=kind, reason=_TOLD[effect], note=text
+            )

@@ -1,0 +1,1 @@
+"""A folder with a SKILL.md (the Agent Skills format), as it exists in the wild, as a Skill manifest."""

@@ -1,0 +1,8 @@
+"""Makes the builder of folders importable; tests are no packages (import mode importlib)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))

@@ -1,0 +1,125 @@
+"""Where a folder declares packages, and what is proposed that it does not declare."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from make_folder import make_folder, refused, said, spec_of
+
+PEP_723 = """#!/usr/bin/env -S uv run --script
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#   "httpx>=0.27",
+#   "rich",
+# ]
+# ///
+import httpx, rich
+"""
+
+
+def test_inline_metadata_of_a_script_is_a_declaration(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, files={"main.py": PEP_723})
+    assert spec_of(folder)["packages"] == {"python": ["httpx>=0.27", "rich"]}
+
+
+def test_an_entry_of_inline_metadata_is_refused_at_its_line(tmp_path: Path) -> None:
+    folder = make_folder(
+        tmp_path, files={"main.py": PEP_723.replace("httpx>=0.27", "httpx @ https://x.example")}
+    )
+    assert refused(folder)[0].startswith("main.py:5: error: ")
+
+
+def test_an_option_line_of_requirements_is_refused_at_its_line(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, files={"requirements.txt": "six\n\n--index-url=https://example.org\n"})
+    assert refused(folder)[0].startswith("requirements.txt:3: error: ")
+
+
+def test_a_package_json_declares_dependencies_and_not_what_is_for_development(tmp_path: Path) -> None:
+    manifest = {
+        "dependencies": {"lodash": "^4.17.21", "@acme/core": "1.2.3", "any": "*"},
+        "devDependencies": {"jest": "1"},
+    }
+    folder = make_folder(tmp_path, files={"package.json": json.dumps(manifest, indent=1), "index.js": ""})
+    spec = spec_of(folder)
+    assert spec["packages"]["node"]["dependencies"] == ["lodash@^4.17.21", "@acme/core@1.2.3", "any"]
+    assert spec["runtime"] == {"language": "Node"}
+    assert any("devDependencies" in line for line in said(folder))
+
+
+@pytest.mark.parametrize(
+    ("sentence", "text", "words"),
+    [
+        ("no JSON", "{", "not JSON"),
+        ("a list", "[]", "not an object"),
+        ("a git dependency", '{\n"dependencies": {\n"a": "github:x/y"}}', "package.json:3: error"),
+        ("a folder for a dependency", '{"dependencies": {"a": "file:../a"}}', "package.json:1: error"),
+        ("an alias", '{"dependencies": {"a": "npm:b@1"}}', "package.json:1: error"),
+        ("overrides", '{"overrides": {"a": "1"}}', "overrides cannot be honoured"),
+        ("workspaces", '{"workspaces": ["x"]}', "workspaces cannot be honoured"),
+        ("dependencies that are a list", '{"dependencies": ["a"]}', "dependencies is not an object"),
+    ],
+)
+def test_a_package_json_is_refused_with(sentence: str, text: str, words: str, tmp_path: Path) -> None:
+    lines = refused(make_folder(tmp_path, files={"package.json": text}))
+    assert any(words in line for line in lines), lines
+
+
+@pytest.mark.parametrize(("file", "manager"), [("yarn.lock", "yarn"), ("pnpm-lock.yaml", "pnpm")])
+def test_a_lockfile_says_whose_it_is(file: str, manager: str, tmp_path: Path) -> None:
+    files = {"package.json": '{"dependencies": {"a": "1"}}', file: ""}
+    assert spec_of(make_folder(tmp_path, files=files))["packages"]["node"]["manager"] == manager
+
+
+def test_lockfiles_of_two_managers_are_refused_unless_one_is_named(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {"yarn.lock": "", "package-lock.json": "{}"}
+    assert "several package managers" in refused(make_folder(tmp_path / "a", files=files))[0]
+    front = "package_manager: yarn\nnode_packages: [a@1]\n"
+    assert spec_of(make_folder(tmp_path / "b", front, files))["packages"]["node"]["manager"] == "yarn"
+
+
+def test_an_import_that_nobody_declares_is_proposed_and_not_added(tmp_path: Path) -> None:
+    code = "import os, json\nimport helper\nfrom PIL import Image\nimport numpy\nimport nobody_knows_this\n"
+    folder = make_folder(tmp_path, files={"scripts/a.py": code, "scripts/helper.py": ""})
+    lines = said(folder)
+    assert "packages" not in spec_of(folder)
+    assert any(line.startswith("scripts/a.py:3: proposal: ") and "pillow may" in line for line in lines)
+    assert any(line.startswith("scripts/a.py:4: proposal: ") and "numpy may" in line for line in lines)
+    assert any("nobody_knows_this" in line and "no evidence" in line for line in lines)
+    assert not any(
+        name in line for line in lines for name in ("imports os", "imports json", "imports helper")
+    )
+
+
+def test_proposals_are_declared_where_the_user_says_so(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, files={"main.py": "import yaml\nimport nobody_knows_this\n"})
+    assert spec_of(folder, take_proposals=True)["packages"] == {"python": ["pyyaml"]}
+
+
+def test_what_is_declared_is_not_proposed_under_the_name_that_is_imported(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, "packages: [PyYAML, Pillow>=10]\n", {"main.py": "import yaml, PIL\n"})
+    assert said(folder) == []
+
+
+def test_what_skill_md_tells_to_install_is_evidence(tmp_path: Path) -> None:
+    body = "# How to\n\nRun `pip install unheard-of` first.\n\n```python\nimport unheard_of\n```\n"
+    lines = said(make_folder(tmp_path, body=body))
+    assert "SKILL.md:10: proposal" in lines[0]
+    assert "unheard-of may (SKILL.md:7 says to install it)" in lines[0]
+
+
+def test_imports_of_javascript_are_proposed(tmp_path: Path) -> None:
+    code = (
+        "import fs from 'fs';\nimport path from 'node:path';\nimport { a } from '@acme/core/lib';\n"
+        "const l = require('lodash/fp');\nimport './own.js';\nawait import('chalk');\n"
+    )
+    lines = [line for line in said(make_folder(tmp_path, files={"main.mjs": code})) if "proposal" in line]
+    assert [line.split(":")[1] for line in lines] == ["3", "6", "4"]
+    assert all(any(name in line for line in lines) for name in ("@acme/core", "lodash", "chalk"))
+
+
+def test_code_that_is_no_python_3_proposes_nothing_and_stops_nothing(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, files={"main.py": "print 'hello'\nimport numpy\n", "deep.py": "(" * 5000})
+    assert not any("numpy" in line for line in said(folder))
