@@ -1,10 +1,12 @@
-# The operator's image and the sandbox's, from one file: docker build --target operator|runtime-python .
+# The operator's image and the sandboxes', from one file:
+#   docker build --target operator|runtime-python|runtime-node .
 #
 # Base images are arguments, so that a release pins them by digest (name@sha256:…). What is installed is
 # locked by hash in requirements/operator.txt; no package is built, and no build backend is run.
 
 ARG PYTHON_IMAGE=python:3.12-slim-bookworm
 ARG RUNTIME_PYTHON_IMAGE=python:3.12-slim-bookworm
+ARG RUNTIME_NODE_IMAGE=node:24-bookworm-slim
 
 FROM ${PYTHON_IMAGE} AS build
 COPY requirements/operator.txt /tmp/operator.txt
@@ -53,3 +55,21 @@ RUN python -m pip uninstall --yes --quiet --root-user-action ignore pip \
 USER 65532:65532
 WORKDIR /skill/src
 CMD ["python"]
+
+# What a Node skill runs in: an interpreter, and nothing that installs.
+FROM ${RUNTIME_NODE_IMAGE} AS runtime-node
+ARG VERSION=0.0.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Skillwarden runtime for Node" \
+      org.opencontainers.image.description="The interpreter that a Node skill's sandbox runs on" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+RUN rm -rf /usr/local/lib/node_modules /opt/yarn-* \
+      /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack \
+      /usr/local/bin/yarn /usr/local/bin/yarnpkg /usr/local/bin/docker-entrypoint.sh \
+ && mkdir -p /skill/src /skill/env /skill/node_modules
+USER 65532:65532
+WORKDIR /skill/src
+ENTRYPOINT []
+CMD ["node"]

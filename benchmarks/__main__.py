@@ -8,10 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-from . import latency, lookup, scale, verdict
+from . import fairness, latency, lookup, scale, verdict
 from .measure import Measurement, machine, save, show
 
-NAMES = ("verdict", "lookup", "latency", "scale")
+NAMES = ("verdict", "lookup", "latency", "fairness", "scale")
 RESULTS = Path(__file__).resolve().parents[1] / "build" / "bench.json"
 
 
@@ -24,6 +24,8 @@ def run(name: str, *, skills: int, known: int) -> list[Measurement]:
             return asyncio.run(lookup.measure())
         case "latency":
             return asyncio.run(latency.measure(known))
+        case "fairness":
+            return asyncio.run(fairness.measure())
         case _:
             return asyncio.run(scale.measure(skills))
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from operator_world import SERVICE, VERSION, Client, World, make_agent, make_policy, make_skill
+from operator_world import SERVICE, VERSION, Client, World, make_skill
 
 from skillwarden.advisories.feed import AdvisoryFeed
 from skillwarden.domain.lock import Platform
@@ -23,7 +23,7 @@ from skillwarden.runtime.context import resolver_settings
 from skillwarden.scan.pip_audit import PipAuditScanner
 
 from .measure import Measurement, percentile
-from .world import OperatorProcess, Writes, running_operator, running_world
+from .world import OperatorProcess, Writes, new_user, running_operator, running_world
 
 #: Any four of these make a closure of their own; each pulls in two more.
 PACKAGES = tuple(f"part-{letter}" for letter in "abcdefgh")
@@ -45,11 +45,11 @@ async def measure(known: int) -> list[Measurement]:
             world.index.wheel(f"{name}-core")
         world.index.wheel("shared-base")
         async with running_operator(world) as operator, _user(world) as user:
-            await _verdict(user, make_skill("warm", packages=PACKAGES))
+            await verdict_after(user, make_skill("warm", packages=PACKAGES))
             await operator.settle()
             cold = await _cold(world, user)
             warm = [
-                await _verdict(user, make_skill(f"known-{number}", packages=PACKAGES[:4]))
+                await verdict_after(user, make_skill(f"known-{number}", packages=PACKAGES[:4]))
                 for number in range(known + 5)
             ][5:]
             echo = [await _echo(user, number) for number in range(30)]
@@ -98,7 +98,7 @@ async def _cold(world: World, user: Client) -> list[Measurement]:
         started = time.perf_counter()
         await audit.scan(lock)
         audited.append(1e3 * (time.perf_counter() - started))
-        whole.append(await _verdict(user, make_skill(f"cold-{number}", packages=packages)))
+        whole.append(await verdict_after(user, make_skill(f"cold-{number}", packages=packages)))
     total, own_time, audit_time = (percentile(values, 0.5) for values in (whole, alone, audited))
     note = f"{total:.0f} ms; resolver {own_time:.0f} ms, pip-audit {audit_time:.0f} ms alone (p50)"
     return [
@@ -107,7 +107,7 @@ async def _cold(world: World, user: Client) -> list[Measurement]:
     ]
 
 
-async def _verdict(user: Client, skill: dict[str, Any]) -> float:
+async def verdict_after(user: Client, skill: dict[str, Any]) -> float:
     """Apply a Skill; return after how many milliseconds a watch shows its verdict."""
     name = skill["metadata"]["name"]
     listing = await user.gateway.list(Kind.SKILL, namespace=user.namespace)
@@ -180,10 +180,7 @@ def _count_rows(counts: dict[str, Counter[str]]) -> Iterable[Measurement]:
 
 @asynccontextmanager
 async def _user(world: World) -> AsyncIterator[Client]:
-    """Return a user whose namespace has an agent and a policy that allows every package."""
+    """Return a user for as long as the context is open."""
     gateway = await Gateway.connect(kubeconfig=world.cluster.kubeconfig, user_agent="user")
     async with gateway:
-        await gateway.create(Kind.NAMESPACE, {"metadata": {"name": NAMESPACE}})
-        user = Client(gateway, NAMESPACE)
-        await user.apply(make_agent("autonomous", "Autonomous"), make_policy())
-        yield user
+        yield await new_user(gateway, NAMESPACE)

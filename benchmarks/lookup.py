@@ -16,7 +16,7 @@ from operator_world import make_advisory
 
 from skillwarden.advisories.index import AdvisoryIndex
 from skillwarden.advisories.sync import sync
-from skillwarden.domain.finding import ScanState
+from skillwarden.domain.finding import ScannerName, ScanState
 from skillwarden.domain.lock import Artefact, Lock, LockedPackage, Platform
 from skillwarden.domain.package import Ecosystem, PackageId
 from skillwarden.scan.pip_audit import PipAuditScanner
@@ -42,7 +42,7 @@ async def measure() -> list[Measurement]:
             # Opened anew, so that nothing of the round before is remembered.
             index = AdvisoryIndex.open(index_folder)
             started = time.perf_counter()
-            found = index.affecting_many(packages_of(lock))
+            found = index.affecting_many(packages_of(lock, ScannerName.OSV))
             ours.append(1e3 * (time.perf_counter() - started))
             index.close()
         theirs = []
@@ -92,7 +92,7 @@ def make_lock(folder: Path) -> Lock:
         tuple(
             LockedPackage(
                 PackageId.of(Ecosystem.PYPI, name, version),
-                Artefact(f"{name}.whl", hashlib.sha256(name.encode()).hexdigest()),
+                Artefact(f"{name}.whl", f"sha256:{hashlib.sha256(name.encode()).hexdigest()}"),
                 (),
                 True,
             )

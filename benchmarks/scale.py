@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 
 from operator_world import Client, World, make_agent, make_policy, make_skill
@@ -11,10 +10,9 @@ from skillwarden.kube.gateway import Gateway
 from skillwarden.kube.kinds import Kind
 
 from .measure import Measurement
-from .world import Writes, running_operator, running_world
+from .world import Writes, apply_all, running_operator, running_world
 
 NAMESPACES = 50
-AT_ONCE = 16
 
 
 async def measure(skills: int) -> list[Measurement]:
@@ -65,22 +63,19 @@ def _counts(writes: Counter[str]) -> str:
 async def _populate(world: World, skills: int) -> None:
     """Create the Skills, one of them with a package, in namespaces with an agent and a policy each."""
     async with await Gateway.connect(kubeconfig=world.cluster.kubeconfig, user_agent="installer") as gateway:
-        slots = asyncio.Semaphore(AT_ONCE)
         users = [Client(gateway, f"team-{number}") for number in range(NAMESPACES)]
-
-        async def skill(number: int) -> None:
-            user = users[number % NAMESPACES]
-            packages = ["greeter"] if number == 0 else []
-            async with slots:
-                await user.apply(make_skill(f"skill-{number}", packages=packages))
 
         for user in users:
             await gateway.create(Kind.NAMESPACE, {"metadata": {"name": user.namespace}})
             await user.apply(make_agent("autonomous", "Autonomous"))
         await users[0].apply(_everywhere())
-        async with asyncio.TaskGroup() as group:
-            for number in range(skills):
-                group.create_task(skill(number))
+        await apply_all(
+            (
+                users[number % NAMESPACES],
+                make_skill(f"skill-{number}", packages=["greeter"] if number == 0 else []),
+            )
+            for number in range(skills)
+        )
 
 
 async def _ban(world: World) -> None:

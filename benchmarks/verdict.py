@@ -83,12 +83,14 @@ def make_lock(size: int) -> Lock:
     packages = []
     for number in range(size):
         declared = number < DECLARED
-        parents = () if declared else {f"pkg-{chance.randrange(number)}" for _ in range(2)}
+        parents = set() if declared else {chance.randrange(number) for _ in range(2)}
         packages.append(
             LockedPackage(
                 PackageId.of(Ecosystem.PYPI, f"pkg-{number}", f"1.{number}.0"),
-                Artefact(f"pkg_{number}.whl", hashlib.sha256(str(number).encode()).hexdigest()),
-                tuple(sorted(parents)),
+                Artefact(f"pkg_{number}.whl", f"sha256:{hashlib.sha256(str(number).encode()).hexdigest()}"),
+                tuple(
+                    PackageId.of(Ecosystem.PYPI, f"pkg-{above}", f"1.{above}.0") for above in sorted(parents)
+                ),
                 declared,
             )
         )
@@ -157,7 +159,7 @@ def make_approvals(lock: Lock) -> tuple[Approval, ...]:
     share = len(lock.packages) // APPROVALS
     return tuple(
         Approval(
-            frozenset(package.artefact.sha256 for package in lock.packages[share * n : share * (n + 1)]),
+            frozenset(package.artefact.digest for package in lock.packages[share * n : share * (n + 1)]),
             frozenset(),
             Maturity.INTERN,
             True,

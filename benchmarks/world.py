@@ -17,19 +17,24 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from aiohttp import web
-from operator_world import KEY, World
+from operator_world import KEY, Client, World, make_agent, make_policy
+
+from skillwarden.kube.gateway import Gateway
+from skillwarden.kube.kinds import Kind
 
 TICKS = os.sysconf("SC_CLK_TCK")
 #: A process that used less than this share of a CPU for so many seconds has come to rest. The pause is longer
 #: than the one after which the operator lists the world that its watches have begun with.
 QUIET_SHARE, QUIET_SECONDS = 0.08, 4.0
 DEADLINE = 600.0
+AT_ONCE = 16
 
 
 @contextlib.contextmanager
@@ -187,6 +192,27 @@ class OperatorProcess:
             return 0, 1
         done = _metric(text, r'skillwarden_reconcile_seconds_count\{kind="Skill",outcome="ok"\}')
         return done, _metric(text, "skillwarden_queue_keys")
+
+
+async def new_user(gateway: Gateway, namespace: str) -> Client:
+    """Return a user whose namespace has an agent and a policy that allows every package."""
+    await gateway.create(Kind.NAMESPACE, {"metadata": {"name": namespace}})
+    user = Client(gateway, namespace)
+    await user.apply(make_agent("autonomous", "Autonomous"), make_policy())
+    return user
+
+
+async def apply_all(bodies: Iterable[tuple[Client, dict[str, Any]]]) -> None:
+    """Apply everything, ``AT_ONCE`` of it at a time."""
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def apply(user: Client, body: dict[str, Any]) -> None:
+        async with slots:
+            await user.apply(body)
+
+    async with asyncio.TaskGroup() as group:
+        for user, body in bodies:
+            group.create_task(apply(user, body))
 
 
 @contextlib.asynccontextmanager
