@@ -7,6 +7,7 @@ import base64
 import contextlib
 import hashlib
 import io
+import tarfile
 import zipfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -65,6 +66,17 @@ def make_wheel(
         for path, text in contents.items():
             archive.writestr(zipfile.ZipInfo(path), text)
     return Wheel(name, version, f"{stem}-{tag}.whl", buffer.getvalue())
+
+
+def make_tarball(files: Mapping[str, str]) -> bytes:
+    """Pack files as npm does."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for path, text in files.items():
+            info = tarfile.TarInfo(path)
+            info.size = len(text.encode())
+            archive.addfile(info, io.BytesIO(text.encode()))
+    return buffer.getvalue()
 
 
 def locked(wheel: Wheel, *, url: str = "") -> LockedPackage:

@@ -41,6 +41,9 @@ SCANNERS_OF_KIND = {
     FindingKind.MALICIOUS: ScannerName.OSV,
     FindingKind.TYPOSQUAT: ScannerName.TYPOSQUAT,
     FindingKind.RELEASE_AGE: ScannerName.AGE,
+    FindingKind.CONFUSION: ScannerName.CONFUSION,
+    FindingKind.INSTALL_SCRIPT: ScannerName.ARTEFACT,
+    FindingKind.LICENCE: ScannerName.ARTEFACT,
 }
 
 
@@ -130,7 +133,8 @@ def make_policy(name: str = "base", **changes: Any) -> Policy:
 
 
 def make_finding_rules(**changes: Any) -> FindingRules:
-    changes.setdefault("typosquat", Action.ALLOW)
+    for kind in ("typosquat", "confusion", "install_script"):
+        changes.setdefault(kind, Action.ALLOW)
     changes.setdefault("vulnerability", dict.fromkeys(Severity, Action.ALLOW))
     return FindingRules(**changes)
 

@@ -74,6 +74,10 @@ FINDING_RULES = st.builds(
     FindingRules,
     vulnerability=st.fixed_dictionaries(dict.fromkeys(Severity, ACTIONS)),
     typosquat=ACTIONS,
+    confusion=ACTIONS,
+    install_script=ACTIONS,
+    licence_deny=st.sampled_from([(), ("licence-0",), ("licence-*",)]),
+    licence_unknown=ACTIONS,
     min_release_age=st.sampled_from([None, timedelta(hours=72)]),
     release_age_action=ACTIONS,
 )

@@ -36,7 +36,12 @@ OSV, PIP_AUDIT, TYPOSQUAT, AGE = (
 )
 LOCK = make_lock("pandas 2.2 > numpy 2.1")
 EVERYTHING = make_finding_rules(
-    vulnerability=dict.fromkeys(Severity, DENY), typosquat=ASK, min_release_age=timedelta(hours=72)
+    vulnerability=dict.fromkeys(Severity, DENY),
+    typosquat=ASK,
+    confusion=ASK,
+    install_script=ASK,
+    licence_unknown=ASK,
+    min_release_age=timedelta(hours=72),
 )
 
 
@@ -84,6 +89,21 @@ def assert_no_verdict(verdict: Verdict, *, may_hold: bool) -> None:
                 )
             ],
             {OSV},
+        ),
+        (
+            "an install script that is ruled on",
+            [make_policy(findings=make_finding_rules(install_script=ASK))],
+            {OSV, ScannerName.ARTEFACT},
+        ),
+        (
+            "a licence that is denied",
+            [make_policy(findings=make_finding_rules(licence_deny=("AGPL-*",)))],
+            {OSV, ScannerName.ARTEFACT},
+        ),
+        (
+            "a name that could be a company's",
+            [make_policy(findings=make_finding_rules(confusion=DENY))],
+            {OSV, ScannerName.CONFUSION},
         ),
         ("any policy's wish counts", [make_policy("a"), strict("b")], set(ScannerName)),
         ("a policy in audit requires nothing", [strict(enforcement=Enforcement.AUDIT)], set()),

@@ -49,9 +49,16 @@ async def stranger(bare_world: World) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-async def user(stranger: Client) -> Client:
+async def user(bare_world: World, stranger: Client) -> Client:
     """A user whose namespace has an agent of each maturity and a policy that allows every package."""
     for maturity in ("Student", "Intern", "Supervised", "Autonomous"):
         await stranger.apply(make_agent(maturity.lower(), maturity))
     await stranger.apply(make_policy())
+    if bare_world.core is not None:
+        # Before it is seen, a skill has no policy and an Event of that: only what comes later is the test's.
+        await stranger.until(
+            lambda: stranger.get(Kind.PACKAGE_POLICY, make_policy()["metadata"]["name"]),
+            lambda policy: bool((policy.get("status") or {}).get("conditions")),
+            "the policy is seen",
+        )
     return stranger

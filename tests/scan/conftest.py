@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 from skillwarden.advisories.index import AdvisoryIndex
 from skillwarden.advisories.record import parse_record
 from skillwarden.advisories.store import INDEX_NAME, IndexWriter

@@ -24,13 +24,13 @@ from ..domain.policy import Maturity
 from ..runtime.context import closure_resolver, sandbox_setup, utc_now
 from ..runtime.settings import Settings
 from ..scan.factory import default_scanners
+from ..scan.names import name_findings
 from ..scan.runner import ScanRunner
 from ..scan.source.look import source_findings
-from ..scan.typosquat import typosquat_findings
 from ..services.offline import OfflineCase, judge_offline
 from ..services.records import SkillRecord, agent_record, policy_record, skill_record
 from ..services.runtimes import choose_platform
-from ..services.stages import Stages
+from ..services.stages import Stages, reader_of
 from ..services.store import readable
 from ..skillmd.frontmatter import SKILL_FILE
 from ..skillmd.manifest import is_skill_folder
@@ -139,7 +139,7 @@ def _one_skill(given: Given, path: Path) -> SkillRecord:
             f"{path} holds {len(given.skills)} Skills; check takes one at a time.",
             fix="Give a file or folder that holds exactly one.",
         )
-    return skill_record(given.skills[0], name_findings=typosquat_findings, source_findings=source_findings)
+    return skill_record(given.skills[0], name_findings=name_findings, source_findings=source_findings)
 
 
 def _policies(paths: list[Path] | None, given: Given) -> list[dict[str, Any]]:
@@ -194,12 +194,15 @@ async def _check(
         feed = AdvisoryFeed(await _advisories(advisories, settings, stack))
         store = DepotStore(settings.state_dir / "depot")
         fetcher = await stack.enter_async_context(Fetcher(store))
+        depot = LocalDepot(store, fetcher)
         stages = Stages(
             resolver=closure_resolver(settings),
             scans=ScanRunner(
-                default_scanners(feed), deadline_seconds=settings.scan_deadline, max_concurrency=4
+                default_scanners(feed, read_facts=reader_of(depot)),
+                deadline_seconds=settings.scan_deadline,
+                max_concurrency=4,
             ),
-            depot=LocalDepot(store, fetcher),
+            depot=depot,
             now=utc_now,
         )
         stack.push_async_callback(stages.close)

@@ -12,7 +12,7 @@ from rich.table import Table
 from ..depot.client import DepotClient
 from ..depot.tokens import operator_token
 from ..domain.errors import InvalidInputError
-from ..domain.finding import FindingKind, ScanResult
+from ..domain.finding import FACTS, ScanResult
 from ..domain.lock import Lock
 from ..domain.merge import merge_findings
 from ..runtime.settings import Settings
@@ -119,7 +119,7 @@ def _findings(scan: ScanResult, console: Console) -> None:
     for column in ("Severity", "Finding", "Aliases", "Package", "Fixed in", "Summary"):
         table.add_column(column, overflow="fold")
     for finding in merge_findings(scan.reports):
-        if finding.kind is not FindingKind.RELEASE_AGE:
+        if finding.kind not in FACTS:
             summary = finding.summary.replace("[", "\\[")
             fixed = ", ".join(finding.fixed_versions) or "-"
             aliases = ", ".join(finding.aliases)

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 
 import aiohttp
 
+from ..domain.artefact_facts import ArtefactFacts, LockFacts, UnreadArtefact
 from ..domain.content import digest_of
 from ..domain.errors import IntegrityError, InvalidInputError, UnavailableError
 from ..domain.finding import ScanResult
@@ -98,12 +99,7 @@ class DepotClient:
 
     async def fetch(self, lock: Lock, allowed_hosts: Collection[str] = ()) -> FetchReport:
         """Get every artefact of a lock that is not there yet; a lock the depot does not know is put first."""
-        path, ask = f"/v1/locks/{lock.digest}/fetch", {"allowedHosts": sorted(allowed_hosts)}
-        answer = await self._call("POST", path, json=ask, seconds=self._fetch_timeout)
-        if answer is None:
-            await self.put_lock(lock)
-            answer = await self._call("POST", path, json=ask, seconds=self._fetch_timeout)
-        report = _read(_report, answer)
+        report = _read(_report, await self._ask_of(lock, "fetch", allowed_hosts))
         if report is None:
             raise UnavailableError(f"the depot lost the lock {lock.digest} between two calls.")
         fetched, missing = report
@@ -111,6 +107,21 @@ class DepotClient:
         if absent:
             raise UnavailableError(f"the depot said nothing of {', '.join(map(str, sorted(absent)))}.")
         return FetchReport(missing)
+
+    async def inspect(self, lock: Lock, allowed_hosts: Collection[str] = ()) -> LockFacts:
+        """Return what a lock's artefacts say of themselves; a lock the depot does not know is put first."""
+        facts = _read(_lock_facts, await self._ask_of(lock, "inspect", allowed_hosts))
+        if facts is None:
+            raise UnavailableError(f"the depot lost the lock {lock.digest} between two calls.")
+        return facts
+
+    async def _ask_of(self, lock: Lock, what: str, allowed_hosts: Collection[str]) -> Any:
+        path, ask = f"/v1/locks/{lock.digest}/{what}", {"allowedHosts": sorted(allowed_hosts)}
+        answer = await self._call("POST", path, json=ask, seconds=self._fetch_timeout)
+        if answer is None:
+            await self.put_lock(lock)
+            answer = await self._call("POST", path, json=ask, seconds=self._fetch_timeout)
+        return answer
 
     async def put_scan(self, result: ScanResult) -> None:
         """Keep a scan result."""
@@ -219,3 +230,18 @@ def _report(record: Mapping[str, Any]) -> tuple[frozenset[PackageId], tuple[Miss
         else:
             missing.append(MissingArtefact(package, row["message"], row["retryable"]))
     return frozenset(fetched), tuple(missing)
+
+
+def _lock_facts(record: Mapping[str, Any]) -> LockFacts:
+    return LockFacts(
+        known={_package(row["package"]): ArtefactFacts.from_json(row["facts"]) for row in record["known"]},
+        unread=tuple(
+            UnreadArtefact(_package(row["package"]), str(row["message"]), bool(row["retryable"]))
+            for row in record["unread"]
+        ),
+    )
+
+
+def _package(row: tuple[str, str, str]) -> PackageId:
+    ecosystem, name, version = row
+    return PackageId(Ecosystem(ecosystem), name, version)

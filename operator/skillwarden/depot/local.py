@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Callable, Collection
 from typing import ParamSpec, TypeVar
 
+from ..domain.artefact_facts import LockFacts
 from ..domain.errors import UnavailableError
 from ..domain.finding import ScanResult
 from ..domain.lock import Lock
 from .fetch import Fetcher
+from .inspect import Inspector
 from .protocol import FetchReport
 from .store import DepotStore
 
@@ -31,6 +33,7 @@ class LocalDepot:
     def __init__(self, store: DepotStore, fetcher: Fetcher) -> None:
         self._store = store
         self._fetcher = fetcher
+        self._inspector = Inspector(store, fetcher)
 
     async def put_content(self, data: bytes) -> str:
         """Keep a packed source."""
@@ -64,6 +67,13 @@ class LocalDepot:
         """Get every artefact of a lock that is not there yet."""
         return await self._fetcher.fetch(lock, allowed_hosts)
 
+    async def inspect(self, lock: Lock, allowed_hosts: Collection[str] = ()) -> LockFacts:
+        """Return what a lock's artefacts say of themselves."""
+        try:
+            return await self._inspector.inspect(lock, allowed_hosts)
+        except OSError as error:
+            raise store_failed(error) from error
+
     async def put_scan(self, result: ScanResult) -> None:
         """Keep a scan result."""
         await in_thread(self._store.put_scan, result)
@@ -88,7 +98,12 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     try:
         return await asyncio.to_thread(function, *args, **kwargs)
     except OSError as error:
-        raise UnavailableError(
-            f"the depot's store cannot be used: {error.strerror or error}.",
-            fix="Check the folder given as the depot's state: its disk, and who may write it.",
-        ) from error
+        raise store_failed(error) from error
+
+
+def store_failed(error: OSError) -> UnavailableError:
+    """Return what to say where the disk fails."""
+    return UnavailableError(
+        f"the depot's store cannot be used: {error.strerror or error}.",
+        fix="Check the folder given as the depot's state: its disk, and who may write it.",
+    )

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..domain.artefact_facts import LockFacts
 from ..domain.finding import ScanResult
 from ..domain.lock import Lock
 from ..domain.package import PackageId
@@ -98,6 +99,13 @@ class Depot(Protocol):
             Its artefacts' URLs say where from.
         allowed_hosts
             Hosts (``host`` or ``host:port``) that this lock's index itself declares, besides the settings'.
+        """
+        ...
+
+    async def inspect(self, lock: Lock, allowed_hosts: Collection[str] = ()) -> LockFacts:
+        """Return what a lock's artefacts say of themselves, fetching what is not there yet.
+
+        Parameters as ``fetch``; what cannot be had or read is among ``unread``.
         """
         ...
 

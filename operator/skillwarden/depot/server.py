@@ -20,6 +20,7 @@ from ..domain import content
 from ..domain.errors import IntegrityError, InvalidInputError, SkillwardenError, UnavailableError
 from ..domain.finding import ScanResult
 from ..domain.lock import Lock
+from ..domain.package import PackageId
 from . import sandbox_api
 from .fetch import Fetcher
 from .local import LocalDepot
@@ -67,6 +68,7 @@ def build_app(store: DepotStore, fetcher: Fetcher, *, secret: bytes) -> web.Appl
     app.router.add_put("/v1/locks/{digest}", _put_lock)
     app.router.add_get("/v1/locks/{digest}", _get_lock)
     app.router.add_post("/v1/locks/{digest}/fetch", _fetch)
+    app.router.add_post("/v1/locks/{digest}/inspect", _inspect)
     app.router.add_get("/v1/lock-keys/{key}", _lock_for_key)
     app.router.add_put("/v1/scans/{digest}", _put_scan)
     app.router.add_get("/v1/scans/{digest}", _get_scan)
@@ -217,7 +219,8 @@ async def _lock_for_key(request: web.Request) -> web.Response:
     return _record(await request.app[DEPOT].lock_for_key(request.match_info["key"]))
 
 
-async def _fetch(request: web.Request) -> web.Response:
+async def _asked(request: web.Request) -> tuple[Lock, list[str]]:
+    """Return the lock of the path, and the hosts that its artefacts may come from."""
     ask = await _json(request, MAX_ASK_BYTES)
     hosts = ask.get("allowedHosts") if isinstance(ask, dict) else None
     if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
@@ -225,6 +228,25 @@ async def _fetch(request: web.Request) -> web.Response:
     lock = await request.app[DEPOT].get_lock(request.match_info["digest"])
     if lock is None:
         raise web.HTTPNotFound
+    return lock, hosts
+
+
+async def _inspect(request: web.Request) -> web.Response:
+    found = await request.app[DEPOT].inspect(*await _asked(request))
+    rows = [{"package": _row(id_), "facts": facts.to_json()} for id_, facts in sorted(found.known.items())]
+    lost = [
+        {"package": _row(item.package), "message": item.message, "retryable": item.retryable}
+        for item in found.unread
+    ]
+    return web.json_response({"known": rows, "unread": lost})
+
+
+def _row(package: PackageId) -> list[str]:
+    return [package.ecosystem.value, package.name, package.version]
+
+
+async def _fetch(request: web.Request) -> web.Response:
+    lock, hosts = await _asked(request)
     report = await request.app[DEPOT].fetch(lock, hosts)
     missing = {item.package: item for item in report.missing}
     rows = [

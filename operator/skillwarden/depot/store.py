@@ -1,7 +1,8 @@
 """The content-addressed store on disk: whole files by digest, and nothing that fails its hash is served.
 
 Layout below the root: ``artefacts/<algorithm>/ab/<hash>``, ``contents/``, ``inputs/`` (raw bytes, named by
-their hash); ``locks/``, ``keys/``, ``scans/`` (sealed JSON records); ``tmp/`` (what is being written).
+their hash); ``locks/``, ``keys/``, ``scans/``, ``facts/`` (sealed JSON records); ``tmp/`` (what is being
+written).
 All methods block; on an event loop they are called through ``asyncio.to_thread``.
 """
 
@@ -11,10 +12,11 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..domain.artefact_facts import FACTS_VERSION, ArtefactFacts
 from ..domain.content import digest_of
 from ..domain.finding import ScanResult
 from ..domain.lock import Lock
@@ -41,7 +43,7 @@ class DepotStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._temp = root / "tmp"
-        for folder in ("artefacts", "contents", "inputs", "locks", "keys", "scans", "tmp"):
+        for folder in ("artefacts", "contents", "inputs", "locks", "keys", "scans", "facts", "tmp"):
             (root / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
         files.sweep(self._temp)
         self._verified: dict[str, tuple[int, int, int]] = {}
@@ -160,6 +162,26 @@ class DepotStore:
         """
         file.commit(self._artefact_path(digest), digest=digest)
 
+    def artefact_path(self, digest: str) -> Path:
+        """Return where an artefact lies; ``has_artefact`` says whether it does, and whole."""
+        return self._artefact_path(digest)
+
+    # What artefacts say of themselves.
+
+    def put_facts(self, digest: str, folders: Mapping[str, ArtefactFacts]) -> None:
+        """Keep what was read in an artefact, by folder."""
+        rows = {folder: facts.to_json() for folder, facts in folders.items()}
+        self._put_record(
+            self._facts_path(digest), {"version": FACTS_VERSION, "digest": digest, "folders": rows}
+        )
+
+    def get_facts(self, digest: str) -> dict[str, ArtefactFacts] | None:
+        """Return what was read in an artefact, or ``None``; what another release read does not count."""
+        record = self._get_record(self._facts_path(digest))
+        if not record or record["digest"] != digest or record["version"] != FACTS_VERSION:
+            return None
+        return {folder: ArtefactFacts.from_json(row) for folder, row in record["folders"].items()}
+
     def _put_bytes(self, kind: str, data: bytes) -> str:
         digest = digest_of(data)
         if self._get_bytes(kind, digest) is None:
@@ -199,6 +221,10 @@ class DepotStore:
     def _artefact_path(self, digest: str) -> Path:
         algorithm, name = split_artefact_digest(digest)
         return self._root / "artefacts" / algorithm / name[:2] / name
+
+    def _facts_path(self, digest: str) -> Path:
+        algorithm, name = split_artefact_digest(digest)
+        return self._root / "facts" / f"{algorithm}-{name}"
 
     def _lock_path(self, digest: str) -> Path:
         return self._root / "locks" / hex_of(digest)

@@ -30,7 +30,7 @@ from .coverage import (
     required_scanners,
     scan_gaps,
 )
-from .finding import Finding, ScanResult
+from .finding import Finding, FindingKind, ScanResult
 from .finding_grounds import Ruling, age_ruling, finding_ground, ruling
 from .grounds import Ground, Narrator, approval_denied, in_order
 from .judge_names import judge_names, no_policy
@@ -194,6 +194,9 @@ class _Bench:
         rules, now = policy.findings, self.request.now
         for node, finding in self.view.findings:
             self._rule_on(node, finding, policy, ruling(rules, finding), tally)
+        if rules.cares_for(FindingKind.LICENCE):
+            for node, finding in self.view.licences:
+                self._rule_on(node, finding, policy, ruling(rules, finding), tally)
         for node, finding in self.view.undated:
             self._rule_on(node, finding, policy, age_ruling(rules, None, now), tally)
         for published, node, finding in self.view.dated:

@@ -46,8 +46,8 @@ class SeverityCounts:
 def counts(findings: Iterable[Finding]) -> SeverityCounts:
     """Count advisories by severity.
 
-    A malicious package counts as critical, whatever its record says. Resembling names and young artefacts
-    have no severity and are not counted: they would drown the vulnerabilities in ``unknown``.
+    A malicious package counts as critical, whatever its record says. What a name, an age, a script or a
+    licence shows has no severity and is not counted: it would drown the vulnerabilities in ``unknown``.
     """
     found: Counter[Severity] = Counter()
     for finding in findings:
@@ -56,7 +56,7 @@ def counts(findings: Iterable[Finding]) -> SeverityCounts:
                 found[Severity.CRITICAL] += 1
             case FindingKind.VULNERABILITY:
                 found[finding.severity] += 1
-            case FindingKind.TYPOSQUAT | FindingKind.RELEASE_AGE:
+            case _:
                 pass
     return SeverityCounts(
         critical=found[Severity.CRITICAL],

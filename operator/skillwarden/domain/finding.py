@@ -27,7 +27,10 @@ class FindingKind(StrEnum):
     VULNERABILITY = "vulnerability"
     MALICIOUS = "malicious"
     TYPOSQUAT = "typosquat"
+    CONFUSION = "confusion"
     RELEASE_AGE = "releaseAge"
+    INSTALL_SCRIPT = "installScript"
+    LICENCE = "licence"
 
 
 class ScannerName(StrEnum):
@@ -37,7 +40,9 @@ class ScannerName(StrEnum):
     PIP_AUDIT = "pip-audit"
     NPM_AUDIT = "npm-audit"
     TYPOSQUAT = "typosquat"
+    CONFUSION = "confusion"
     AGE = "age"
+    ARTEFACT = "artefact"
 
 
 #: Which scanners must have answered before a kind of finding counts as looked for (DESIGN 1.1).
@@ -45,8 +50,16 @@ SCANNERS_BY_KIND: Mapping[FindingKind, frozenset[ScannerName]] = {
     FindingKind.VULNERABILITY: frozenset({ScannerName.OSV, ScannerName.PIP_AUDIT, ScannerName.NPM_AUDIT}),
     FindingKind.MALICIOUS: frozenset({ScannerName.OSV}),
     FindingKind.TYPOSQUAT: frozenset({ScannerName.TYPOSQUAT}),
+    FindingKind.CONFUSION: frozenset({ScannerName.CONFUSION}),
     FindingKind.RELEASE_AGE: frozenset({ScannerName.AGE}),
+    FindingKind.INSTALL_SCRIPT: frozenset({ScannerName.ARTEFACT}),
+    FindingKind.LICENCE: frozenset({ScannerName.ARTEFACT}),
 }
+
+#: Kinds that report a fact of every package, which only a policy makes a ground.
+FACTS = frozenset({FindingKind.RELEASE_AGE, FindingKind.LICENCE})
+#: Scanners that read the artefacts themselves: the depot must have them first.
+READS_ARTEFACTS = frozenset({ScannerName.ARTEFACT})
 
 #: Scanners that look at the packages of one ecosystem only; the others look at all.
 _ECOSYSTEM_BY_SCANNER: Mapping[ScannerName, Ecosystem] = {
@@ -79,7 +92,8 @@ class Finding:
     package
         The package it is about. A finding made by name alone, before resolution, has version ``""``.
     id
-        Stable identity within the kind: an advisory's id, the resembled name, ``released``.
+        Stable identity within the kind: an advisory's id, the resembled name, ``released``, a hook, an SPDX
+        expression.
     severity
         For vulnerabilities; Unknown for the others.
     summary

@@ -8,6 +8,7 @@ from datetime import datetime
 from .coverage import duration
 from .finding import Finding, FindingKind, Severity
 from .grounds import Ground, Remedy, listed, one_line
+from .licence import UNKNOWN, denied_licences
 from .policy import Action, FindingRules, Policy
 from .ranges import lowest_above
 from .verdict import ComplianceReason
@@ -48,6 +49,15 @@ def ruling(rules: FindingRules, finding: Finding) -> Ruling:
             return Ruling(rules.malicious, "findings.malicious")
         case FindingKind.TYPOSQUAT:
             return Ruling(rules.typosquat, "findings.typosquat")
+        case FindingKind.CONFUSION:
+            return Ruling(rules.confusion, "findings.confusion")
+        case FindingKind.INSTALL_SCRIPT:
+            return Ruling(rules.install_script, "findings.installScript")
+        case FindingKind.LICENCE if finding.id == UNKNOWN:
+            return Ruling(rules.licence_unknown, "findings.licence.unknown")
+        case FindingKind.LICENCE:
+            denied = bool(rules.licence_deny) and denied_licences(finding.id, rules.licence_deny)
+            return Ruling(Action.DENY if denied else Action.ALLOW, "findings.licence.deny")
         case FindingKind.RELEASE_AGE:
             return age_ruling(rules, None, None)
 
@@ -106,6 +116,16 @@ def _what(finding: Finding, policy: Policy) -> str:
             return f"is malicious by {identity}{summary}"
         case FindingKind.TYPOSQUAT:
             return f"resembles the popular package {identity}"
+        case FindingKind.CONFUSION:
+            return one_line(finding.summary, 120)
+        case FindingKind.INSTALL_SCRIPT:
+            return f"runs code by itself ({identity}){summary}"
+        case FindingKind.LICENCE if finding.id == UNKNOWN:
+            said = f", which says {one_line(finding.summary, 80)!r}" if finding.summary else ""
+            return f"has a licence that cannot be read{said}"
+        case FindingKind.LICENCE:
+            denied = listed(denied_licences(finding.id, policy.findings.licence_deny))
+            return f"has the licence {identity}, and there is no way around {denied}"
         case FindingKind.RELEASE_AGE if finding.published_at is None:
             return "has an upload time that the index does not tell"
         case FindingKind.RELEASE_AGE:

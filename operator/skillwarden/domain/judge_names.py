@@ -10,11 +10,15 @@ from collections.abc import Iterator, Sequence
 
 from .coverage import enforcing
 from .finding import Finding, FindingKind
+from .finding_grounds import Ruling, ruling
 from .grounds import Ground, ceiling_denies, in_order, one_line, removal
 from .package import DeclaredPackage, PackageId
 from .policy import Action, Maturity, Policy
 from .policy_index import index_of
 from .verdict import ComplianceReason, PendingApproval, Reason, Verdict
+
+#: Kinds that a name alone shows.
+_ABOUT_NAMES = frozenset({FindingKind.TYPOSQUAT, FindingKind.CONFUSION})
 
 
 def no_policy(*, audit_reasons: tuple[Reason, ...] = (), runtime_class: str | None = None) -> Verdict:
@@ -52,7 +56,7 @@ def judge_names(
     maturity
         The agent's.
     name_findings
-        What scanners say of the names; only typosquats of declared names count here.
+        What scanners say of the names; only typosquats and confusion of declared names count here.
 
     Returns
     -------
@@ -60,7 +64,7 @@ def judge_names(
         ``None`` where nothing stands in the way of resolving.
     """
     deciding = enforcing(policies)
-    resembling = [finding for finding in name_findings if finding.kind is FindingKind.TYPOSQUAT]
+    resembling = [finding for finding in name_findings if finding.kind in _ABOUT_NAMES]
     vouched = {
         (package.ecosystem, package.name)
         for package in declared
@@ -119,26 +123,33 @@ def _reasons(
             enough = index.sufficient(Maturity.STUDENT)
             ground = ceiling_denies(policy.ref, level, maturity, enough)
             yield _reason(package, ground, fix=ground.advice)
-    if policy.findings.typosquat is not Action.ALLOW:
-        for package, finding in suspects:
-            yield _typosquat(policy, package, finding)
+    for package, finding in suspects:
+        ruled = ruling(policy.findings, finding)
+        if ruled.action is not Action.ALLOW:
+            yield _suspect(policy, package, finding, ruled)
 
 
-def _typosquat(policy: Policy, package: DeclaredPackage, finding: Finding) -> Reason:
-    """A name that resembles a popular one stops here: no artefact is known yet that could be approved."""
-    action = policy.findings.typosquat
+def _suspect(policy: Policy, package: DeclaredPackage, finding: Finding, ruled: Ruling) -> Reason:
+    """A name that is not what it seems stops here: no artefact is known yet that could be approved."""
+    action = ruled.action
+    squats = finding.kind is FindingKind.TYPOSQUAT
     meant = one_line(finding.id, 60)
     verb = "denies it" if action is Action.DENY else "asks for approval before it is looked up"
+    what = f"resembles the popular package {meant}" if squats else one_line(finding.summary, 120)
     denied = action is Action.DENY
     ground = Ground(
         action=action,
         code=ComplianceReason.DENIED if denied else ComplianceReason.APPROVAL_REQUIRED,
         policy=policy.ref,
-        rule="findings.typosquat",
-        why=f"resembles the popular package {meant}; {policy.ref} (findings.typosquat) {verb}",
+        rule=ruled.rule,
+        why=f"{what}; {policy.ref} ({ruled.rule}) {verb}",
         finding=finding,
     )
-    fix = f"Declare {meant} if that is what was meant"
+    fix = (
+        f"Declare {meant} if that is what was meant"
+        if squats
+        else "Declare the public package that was meant"
+    )
     # After resolution the finding is judged again: naming the package helps only where approval would.
     wanted = "to allow it there" if denied else f"for a rule that names {one_line(package.name, 60)}"
     return _reason(package, ground, fix=f"{fix}; else ask the owner of {policy.ref} {wanted}.")

@@ -169,6 +169,14 @@ class FindingRules:
         Always ``Deny``: the schema takes nothing that says less.
     typosquat
         For a name that resembles a popular one.
+    confusion
+        For a name or version by which a public package stands in for an internal one.
+    install_script
+        For code that a package runs by itself: at install, or when an interpreter starts.
+    licence_deny
+        SPDX identifiers (``*`` stands for any run of characters) that are denied.
+    licence_unknown
+        For a package whose licence cannot be read.
     min_release_age
         Artefacts younger than this take ``release_age_action``; ``None``: age does not count.
     source
@@ -185,6 +193,10 @@ class FindingRules:
         }
     )
     typosquat: Action = Action.REQUIRE_APPROVAL
+    confusion: Action = Action.DENY
+    install_script: Action = Action.REQUIRE_APPROVAL
+    licence_deny: tuple[str, ...] = ()
+    licence_unknown: Action = Action.ALLOW
     min_release_age: timedelta | None = None
     release_age_action: Action = Action.REQUIRE_APPROVAL
     source: Mapping[Severity, Action] = field(
@@ -210,6 +222,12 @@ class FindingRules:
                 return True
             case FindingKind.TYPOSQUAT:
                 return self.typosquat is not Action.ALLOW
+            case FindingKind.CONFUSION:
+                return self.confusion is not Action.ALLOW
+            case FindingKind.INSTALL_SCRIPT:
+                return self.install_script is not Action.ALLOW
+            case FindingKind.LICENCE:
+                return bool(self.licence_deny) or self.licence_unknown is not Action.ALLOW
             case FindingKind.RELEASE_AGE:
                 return self.min_release_age is not None and self.release_age_action is not Action.ALLOW
 

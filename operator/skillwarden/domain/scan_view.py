@@ -63,6 +63,8 @@ class ScanView:
     ----------
     findings
         Those that no passing of time settles, each with its package.
+    licences
+        One of kind ``licence`` for each package: only some policies look at them.
     undated
         Findings of kind ``releaseAge`` whose upload time nobody knows.
     dated
@@ -72,12 +74,13 @@ class ScanView:
     """
 
     findings: Sequence[tuple[Node, Finding]]
+    licences: Sequence[tuple[Node, Finding]]
     undated: Sequence[tuple[Node, Finding]]
     dated: Sequence[tuple[datetime, Node, Finding]]
     gaps: Mapping[ScannerName, ScanGap | None]
 
 
-_NOTHING = ScanView(findings=(), undated=(), dated=(), gaps={})
+_NOTHING = ScanView(findings=(), licences=(), undated=(), dated=(), gaps={})
 _VIEWS: OrderedDict[tuple[int, int], tuple[Lock, ScanResult, ScanView]] = OrderedDict()
 
 
@@ -100,12 +103,14 @@ def view_of(lock: Lock, scan: ScanResult | None) -> ScanView:
 
 def _look(lock: Lock, scan: ScanResult) -> ScanView:
     closure = closure_of(lock)
-    findings, undated, dated = [], [], []
+    findings, licences, undated, dated = [], [], [], []
     for finding in merge_findings(scan.reports):
         node = closure.by_id.get(finding.package)
         if node is None:
             continue  # the scanner's gap says so
-        if finding.kind is not FindingKind.RELEASE_AGE:
+        if finding.kind is FindingKind.LICENCE:
+            licences.append((node, finding))
+        elif finding.kind is not FindingKind.RELEASE_AGE:
             findings.append((node, finding))
         elif finding.published_at is None:
             undated.append((node, finding))
@@ -119,7 +124,7 @@ def _look(lock: Lock, scan: ScanResult) -> ScanView:
     for report in scan.reports:
         gap = _other_lock(report) if scan.lock_digest != lock.digest else _gap(report, closure)
         gaps[report.scanner] = gaps.get(report.scanner) or gap
-    return ScanView(findings=findings, undated=undated, dated=dated, gaps=gaps)
+    return ScanView(findings=findings, licences=licences, undated=undated, dated=dated, gaps=gaps)
 
 
 def missing(scanner: ScannerName) -> ScanGap:

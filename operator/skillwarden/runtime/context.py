@@ -29,9 +29,9 @@ from ..resolve.npm_settings import NpmSettings
 from ..resolve.python import PythonResolver
 from ..resolve.settings import ResolverSettings
 from ..scan.factory import default_scanners
+from ..scan.names import name_findings
 from ..scan.runner import ScanRunner
 from ..scan.source.look import remembered_source_findings
-from ..scan.typosquat import typosquat_findings
 from ..services.approvals import Requests
 from ..services.children import Children
 from ..services.execute import Executor
@@ -46,7 +46,7 @@ from ..services.reconcile_approval import ApprovalReconciler
 from ..services.reconcile_run import RunReconciler
 from ..services.reconcile_skill import SkillReconciler
 from ..services.sources import ConfigMapSources
-from ..services.stages import Stages
+from ..services.stages import Stages, reader_of
 from ..services.store import Store
 from ..services.strays import StrayCatcher
 from ..services.tools import Tools
@@ -166,7 +166,7 @@ async def operator(settings: Settings, *, timing: Timing | None = None) -> Async
         stages = Stages(
             resolver=closure_resolver(settings),
             scans=ScanRunner(
-                default_scanners(feed),
+                default_scanners(feed, read_facts=reader_of(depot)),
                 deadline_seconds=settings.scan_deadline,
                 max_concurrency=4,
                 on_report=metrics.scanned,
@@ -338,7 +338,7 @@ def _wire(
         feed=feed,
         setup=setup,
         timing=timing,
-        name_findings=typosquat_findings,
+        name_findings=name_findings,
         source_findings=remembered_source_findings,
         observer=metrics,
     )

@@ -7,6 +7,8 @@ from skillwarden.advisories.feed import AdvisoryFeed
 from skillwarden.advisories.index import AdvisoryIndex
 
 from .age import AgeScanner
+from .artefact import ArtefactScanner, ReadFacts
+from .confusion import ConfusionScanner
 from .npm_audit import NpmAuditScanner
 from .osv import OsvScanner
 from .pip_audit import PipAuditScanner
@@ -15,7 +17,10 @@ from .typosquat import TyposquatScanner
 
 
 def default_scanners(
-    advisories: AdvisoryFeed | AdvisoryIndex | None, *, allowed_names: frozenset[str] = frozenset()
+    advisories: AdvisoryFeed | AdvisoryIndex | None,
+    *,
+    read_facts: ReadFacts,
+    allowed_names: frozenset[str] = frozenset(),
 ) -> tuple[Scanner, ...]:
     """Return one of each scanner.
 
@@ -24,6 +29,8 @@ def default_scanners(
     advisories
         A feed (each scan takes its newest index), one index, or ``None``: the scanners that need
         advisories then end in an error.
+    read_facts
+        Has a lock's artefacts read.
     allowed_names
         Normalised names that are never taken for typosquats.
     """
@@ -33,7 +40,9 @@ def default_scanners(
         PipAuditScanner(source),
         NpmAuditScanner(source),
         TyposquatScanner(allowed=allowed_names),
+        ConfusionScanner(),
         AgeScanner(),
+        ArtefactScanner(read_facts),
     )
 
 

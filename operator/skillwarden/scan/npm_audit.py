@@ -23,7 +23,7 @@ from skillwarden.domain.lock import Lock, LockedPackage
 from skillwarden.domain.package import PackageId
 from skillwarden.nodejs import find_node_tools, npm_environment
 
-from .bounded import Finished, OutputTooLargeError, run_bounded
+from ..bounded import Finished, OutputTooLargeError, run_bounded
 from .grouping import finding_of, group
 from .protocol import NO_ADVISORIES, IndexSource, answered, failed, packages_of
 

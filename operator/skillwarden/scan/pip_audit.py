@@ -25,7 +25,7 @@ from skillwarden.domain.finding import Finding, FindingKind, ScannerName, Scanne
 from skillwarden.domain.lock import Lock
 from skillwarden.domain.package import Ecosystem, PackageId
 
-from .bounded import Finished, OutputTooLargeError, run_bounded
+from ..bounded import Finished, OutputTooLargeError, run_bounded
 from .grouping import finding_of, findings_of, fixes, group
 from .protocol import NO_ADVISORIES, IndexSource, answered, failed, packages_of
 

@@ -14,7 +14,6 @@ from ..domain.conditions import ConditionDraft, ConditionType, NetworkReason, St
 from ..domain.evaluate import required_scanners
 from ..domain.lock import Lock, Platform
 from ..domain.naming import LABEL_COMPONENT
-from ..domain.policy import Maturity
 from ..domain.skill import ConfigMapSource, Sandbox, SkillKey
 from ..domain.source_finding import SourceFinding
 from ..domain.verdict import Approval
@@ -209,12 +208,12 @@ class Judge:
     async def _one_agent(self, key: SkillKey, name: str | None, *, live: bool) -> AgentView:
         if name is None:
             return AgentView()
-        if live:
+        known = None if live else self._store.agents.get((key.namespace, name))
+        if known is None:
+            # Applied together with its skills, an agent may be seen after them.
             body = await self._cluster.get(Kind.AGENT, name=name, namespace=key.namespace)
-            maturity: Maturity | None = agent_record(body).maturity if body else None
-        else:
-            known = self._store.agents.get((key.namespace, name))
-            maturity = known.maturity if known else None
+            known = agent_record(body) if body else None
+        maturity = known.maturity if known else None
         return AgentView(name=name, maturity=maturity, guarded=await self._guard.in_force(key.namespace))
 
     def pursue(self, record: SkillRecord, judged: Judged, *, waiter: Waiter) -> bool:

@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 import structlog
 
 from ..depot.protocol import Depot
+from ..domain.artefact_facts import LockFacts
 from ..domain.assess import Failure
 from ..domain.conditions import ResolvedReason, SandboxReason
 from ..domain.errors import IntegrityError, SkillwardenError, UnavailableError
-from ..domain.finding import ScannerName, ScanResult
+from ..domain.finding import READS_ARTEFACTS, ScannerName, ScanResult
 from ..domain.lock import Lock, Platform, resolution_key
 from ..domain.package import DeclaredPackage
 from ..resolve.errors import SourceOnlyError
@@ -224,6 +225,10 @@ class Stages:
         async def work() -> None:
             before = self._scanned.get(key[1:])
             scanners = required | {report.scanner for report in before.reports} if before else required
+            if scanners & READS_ARTEFACTS:
+                # Under the fetch's own bounds: what is missing, the scanner reports.
+                await self.depot.put_lock(lock)
+                await self.depot.fetch(lock, artefact_hosts(lock))
             result = await self._scans.scan(lock, advisory_revision=revision, required=scanners)
             self._scanned.put(key[1:], result)
             if _retryable(result):
@@ -332,6 +337,15 @@ def artefact_hosts(lock: Lock) -> frozenset[str]:
         for package in lock.packages
         if package.artefact.url
     )
+
+
+def reader_of(depot: Depot) -> Callable[[Lock], Awaitable[LockFacts]]:
+    """Return what has a lock's artefacts read by a depot, for the scanners."""
+
+    async def read(lock: Lock) -> LockFacts:
+        return await depot.inspect(lock, artefact_hosts(lock))
+
+    return read
 
 
 def _covers(result: ScanResult | None, required: frozenset[ScannerName]) -> bool:

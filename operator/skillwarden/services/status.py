@@ -16,7 +16,7 @@ from ..domain.assess import Assessment, verdict_word
 from ..domain.conditions import ConditionDraft, merge, shorten, timestamp
 from ..domain.decide import Plan
 from ..domain.explain import counts
-from ..domain.finding import Finding, FindingKind, Severity
+from ..domain.finding import FACTS, Finding, Severity
 from ..domain.lock import Lock
 from ..domain.merge import merge_findings
 from ..domain.package import Ecosystem, PackageId
@@ -120,8 +120,8 @@ def fitting(items: Iterable[str], characters: int) -> list[str]:
 
 
 def counted(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Return the findings that count as such: an age is a fact, which only a policy makes a ground."""
-    return tuple(finding for finding in findings if finding.kind is not FindingKind.RELEASE_AGE)
+    """Return the findings that count as such: facts become grounds by a policy alone."""
+    return tuple(finding for finding in findings if finding.kind not in FACTS)
 
 
 def top_findings(findings: Sequence[Finding], assessment: Assessment) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,9 @@ from skillwarden.domain.finding import Severity
 
 from .common import DEFAULT_EMPTY, ApiModel
 from .quantity import Duration, parse_duration
+
+#: An SPDX identifier, or a pattern of some.
+LicencePattern = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9.+*-]+$")]
 
 
 class VulnerabilityActions(ApiModel):
@@ -80,6 +83,25 @@ class MinReleaseAge(ApiModel):
     )
 
 
+class LicenceRules(ApiModel):
+    """What a package's licence does."""
+
+    deny: list[LicencePattern] = Field(
+        default_factory=list,
+        max_length=100,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+        description=(
+            "SPDX licence identifiers, such as AGPL-3.0-only; * stands for any run of characters. A package"
+            " is denied where its expression leaves no way around one of them. LicenseRef-BSD, -GPL, -LGPL,"
+            " -Apache and -Proprietary stand for what says no more than that."
+        ),
+    )
+    unknown: domain.Action = Field(
+        default=domain.Action.ALLOW,
+        description="What follows where a licence is absent or cannot be read.",
+    )
+
+
 class Findings(ApiModel):
     """What each kind of finding does."""
 
@@ -100,6 +122,25 @@ class Findings(ApiModel):
         default=domain.Action.REQUIRE_APPROVAL,
         description="What a name that resembles a popular package's does, unless a rule names the package.",
     )
+    confusion: domain.Action = Field(
+        default=domain.Action.DENY,
+        description=(
+            "What a name like a company's internal package's, or a version above 99, does, unless a rule"
+            " names the package. Where internal packages come from your own index, allow it."
+        ),
+    )
+    install_script: domain.Action = Field(
+        default=domain.Action.REQUIRE_APPROVAL,
+        description=(
+            "What a package does that has code which runs by itself: npm's install scripts, .pth files that"
+            " import, commands that hide the system's. A sandbox runs none of them."
+        ),
+    )
+    licence: LicenceRules = Field(
+        default_factory=LicenceRules,
+        json_schema_extra=DEFAULT_EMPTY,
+        description="What a package's licence does, as its artefact states it.",
+    )
     min_release_age: MinReleaseAge | None = Field(
         default=None, description="What happens with artefacts that are very new. Absent: age does not count."
     )
@@ -115,6 +156,10 @@ class Findings(ApiModel):
         return domain.FindingRules(
             vulnerability=self.vulnerability.to_domain(),
             typosquat=self.typosquat,
+            confusion=self.confusion,
+            install_script=self.install_script,
+            licence_deny=tuple(self.licence.deny),
+            licence_unknown=self.licence.unknown,
             min_release_age=parse_duration(age.duration) if age else None,
             release_age_action=age.action if age else domain.Action.REQUIRE_APPROVAL,
             source=self.source.to_domain(),

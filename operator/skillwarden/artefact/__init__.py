@@ -1,0 +1,1 @@
+"""Reading what is in a package's artefact, without running or unpacking any of it."""

@@ -1,0 +1,177 @@
+"""What is in a wheel: code that an interpreter runs when it starts, commands that hide others, the licence.
+
+A wheel has no install script. What comes closest: a ``.pth`` file with an ``import`` line, and the modules
+``sitecustomize`` and ``usercustomize``, run whenever Python starts in the environment (documentation of
+``site``); a script of a system command's name runs when somebody calls that command.
+"""
+
+from __future__ import annotations
+
+import configparser
+import hashlib
+import re
+from collections.abc import Iterator
+from email.parser import BytesParser
+from pathlib import Path
+
+from ..domain.artefact_facts import ArtefactFacts, Hook
+from .archive import UnreadableArchiveError, ZipReader
+from .licences import of_python
+from .text import shortened
+
+#: SHA-256 of the lines that setuptools wrote into ``*-nspkg.pth``: they make a namespace package of the
+#: standard library's parts, and run nothing of the package's.
+_NAMESPACE_LINES = frozenset(
+    {
+        "327d515a9009ee2471ee22c399050583027f2fe6f7de8a697f4c31dc4ef0e4af",
+        "3bac73e2a1750d0964f7bf023d7a3135f557dd4adadf005e00b4e3f042fd6ff6",
+    }
+)
+#: The same of setuptools' own ``distutils-precedence.pth``, which loads a module of setuptools.
+_OWN_LINES = {"setuptools": frozenset({"2f70c2fa9227e9db9348215d9c7b246d2786aac7516f86d71a5952c7c225aa16"})}
+_QUOTED = re.compile(r"'([^']*)'")
+#: What these lines quote besides the namespace's name.
+_QUOTED_PARTS = frozenset(
+    {
+        "SETUPTOOLS_USE_DISTUTILS",
+        "__path__",
+        "_distutils_hack",
+        "importlib.machinery",
+        "importlib.util",
+        "local",
+        "sitedir",
+    }
+)
+_STARTUP_MODULES = frozenset({"sitecustomize", "usercustomize"})
+#: Commands that scripts and people call without a path.
+_SYSTEM_COMMANDS = frozenset(
+    {
+        "awk",
+        "bash",
+        "cat",
+        "chmod",
+        "chown",
+        "cp",
+        "curl",
+        "dash",
+        "docker",
+        "env",
+        "find",
+        "git",
+        "grep",
+        "kill",
+        "kubectl",
+        "ln",
+        "ls",
+        "make",
+        "mkdir",
+        "mv",
+        "node",
+        "npm",
+        "npx",
+        "perl",
+        "pip",
+        "pip3",
+        "ps",
+        "python",
+        "python3",
+        "rm",
+        "sed",
+        "sh",
+        "ssh",
+        "su",
+        "sudo",
+        "tar",
+        "wget",
+        "xargs",
+    }
+)
+#: Packages whose commands these are.
+_OWNERS = {"pip": {"pip", "pip3"}}
+_DIST_INFO = re.compile(r"[^/]+\.dist-info/METADATA")
+
+
+def read_wheel(path: Path, name: str) -> ArtefactFacts:
+    """Return what a wheel says.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        Normalised name of the package.
+
+    Raises
+    ------
+    UnreadableArchiveError
+        Where it is no wheel that can be read in one way only.
+    """
+    reader = ZipReader(path)
+    metadata = [member for member in reader.names if _DIST_INFO.fullmatch(member)]
+    if len(metadata) != 1:
+        raise UnreadableArchiveError(f"it holds {len(metadata)} files *.dist-info/METADATA instead of one")
+    headers = BytesParser().parsebytes(reader.read(metadata[0]), headersonly=True)
+    licence, text = of_python(
+        {field: headers.get(field) for field in ("License-Expression", "License")},
+        [str(item) for item in headers.get_all("Classifier", [])],
+    )
+    hooks = [*_startup(reader, name), *_commands(reader, metadata[0], name)]
+    return ArtefactFacts(hooks=tuple(sorted(set(hooks))), licence=licence, licence_text=text)
+
+
+def installed_path(member: str) -> str:
+    """Return where a member lands below site-packages; the folders of ``.data`` map onto the environment."""
+    folder, _, rest = member.partition("/")
+    if not folder.endswith(".data"):
+        return member
+    scheme, _, inner = rest.partition("/")
+    return inner if scheme in {"purelib", "platlib"} else f"../{scheme}/{inner}"
+
+
+def _startup(reader: ZipReader, name: str) -> Iterator[Hook]:
+    for member in reader.names:
+        place = installed_path(member)
+        top, _, rest = place.partition("/")
+        if not rest and place.endswith(".pth"):
+            lines = reader.read(member).decode("utf-8", "replace").splitlines()
+            code = [line for line in lines if line.startswith(("import ", "import\t"))]
+            strange = [line for line in code if not _harmless(line.strip(), name)]
+            if strange:
+                yield Hook(f"pth:{place}", shortened("; ".join(strange)))
+        elif top.partition(".")[0] in _STARTUP_MODULES:
+            yield Hook(f"startup:{top.partition('.')[0]}", f"{place} runs whenever Python starts")
+
+
+def _harmless(line: str, name: str) -> bool:
+    """Whether a line is known to the last letter, but for a namespace's name."""
+    bare = _QUOTED.sub(lambda found: found[0] if found[1] in _QUOTED_PARTS else "''", line)
+    digest = hashlib.sha256(bare.encode()).hexdigest()
+    return digest in _NAMESPACE_LINES or digest in _OWN_LINES.get(name, frozenset())
+
+
+def _commands(reader: ZipReader, metadata: str, name: str) -> Iterator[Hook]:
+    hidden = _SYSTEM_COMMANDS - _OWNERS.get(name, set())
+    for member in reader.names:
+        folder, _, rest = member.partition("/")
+        command = rest.removeprefix("scripts/")
+        if folder.endswith(".data") and rest.startswith("scripts/") and command in hidden:
+            yield Hook(f"command:{command}", f"{member} hides the system's {command}")
+    points = metadata.replace("/METADATA", "/entry_points.txt")
+    if points in reader.names:
+        for command, target in _console_scripts(reader.read(points)):
+            if command in hidden:
+                yield Hook(f"command:{command}", shortened(f"{target} hides the system's {command}"))
+
+
+def _console_scripts(data: bytes) -> Iterator[tuple[str, str]]:
+    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    try:
+        parser.read_string(data.decode("utf-8", "replace"))
+    except configparser.Error as error:
+        raise UnreadableArchiveError(
+            f"its entry_points.txt cannot be read: {error.message.splitlines()[0]}"
+        ) from error
+    for section in ("console_scripts", "gui_scripts"):
+        if parser.has_section(section):
+            yield from parser.items(section)
