@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -64,14 +64,26 @@ class PackageIndex:
     gate: threading.Event | None = None
     uploaded: str = "2025-01-02T03:04:05.000000Z"
 
-    def wheel(self, name: str, version: str = "1.0", *, requires: Iterable[str] = (), code: str = "") -> str:
+    def wheel(
+        self,
+        name: str,
+        version: str = "1.0",
+        *,
+        requires: Iterable[str] = (),
+        code: str = "",
+        files: Mapping[str, str] | None = None,
+        metadata: Iterable[str] = (),
+    ) -> str:
         stem = f"{name.replace('-', '_')}-{version}"
         info = f"{stem}.dist-info"
         rows = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"]
         rows += [f"Requires-Dist: {item}\n" for item in requires]
+        rows += [f"{line}\n" for line in metadata]
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
             archive.writestr(f"{name.replace('-', '_')}.py", code or f"VERSION = {version!r}\n")
+            for path, text in (files or {}).items():
+                archive.writestr(path, text)
             archive.writestr(f"{info}/METADATA", "".join(rows))
             archive.writestr(
                 f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

@@ -560,3 +560,47 @@ async def test_a_skill_is_not_accepted_that_asks_for(
     await user.apply(body)
     status = await user.until_skill("demo", Accepted=reason, Ready=reason)
     assert words in condition(status, "Accepted")["message"]
+
+
+# -- artefacts -----------------------------------------------------------------------------------------
+
+
+async def test_code_that_runs_by_itself_waits_for_a_person_and_says_which(world: World, user: Client) -> None:
+    world.index.wheel("starter", files={"starter.pth": "import os"})
+    await user.apply(make_policy(findings={"installScript": "RequireApproval"}), make_service("starter"))
+    status = await user.until_skill("demo", Compliant="ApprovalRequired")
+    message = condition(status, "Compliant")["message"]
+    assert "runs code by itself (pth:starter.pth): import os" in message
+    assert "findings.installScript" in message
+    await user.apply(make_policy(findings={"installScript": "Allow"}))
+    await user.until_skill("demo", Ready="Ready")
+
+
+async def test_a_licence_is_denied_by_the_artefacts_own_word(world: World, user: Client) -> None:
+    world.index.wheel("copyleft", metadata=["License-Expression: AGPL-3.0-only"])
+    await user.apply(make_policy(findings={"licence": {"deny": ["AGPL-*"]}}), make_service("copyleft"))
+    status = await user.until_skill("demo", Compliant="Denied")
+    assert "has the licence AGPL-3.0-only" in condition(status, "Compliant")["message"]
+
+
+async def test_a_companys_own_name_is_not_asked_for(world: World, user: Client) -> None:
+    asked = len(world.index.asked)
+    await user.apply(make_service("internal-utils"))
+    status = await user.until_skill("demo", Compliant="Denied", Resolved="Refused")
+    assert "called like a company's internal package" in condition(status, "Compliant")["message"]
+    assert not [path for path in world.index.asked[asked:] if "internal" in path]
+
+
+async def test_a_lock_is_made_anew_when_somebody_asks(world: World, user: Client) -> None:
+    await running(world, user, "ageing")
+    before = (await user.get(Kind.SKILL, "demo"))["status"]["lock"]["digest"]
+    world.index.wheel("ageing", "1.1")
+    refresh = {"metadata": {"annotations": {"skillwarden.io/refresh": "now"}}}
+    await user.patch(Kind.SKILL, "demo", refresh)
+    await user.until(
+        lambda: user.get(Kind.SKILL, "demo"),
+        lambda body: body["status"]["lock"]["digest"] != before,
+        "another lock",
+    )
+    status = await user.until_skill("demo", Ready="Ready")
+    assert status["lock"]["python"] == ["ageing==1.1"]

@@ -22,6 +22,7 @@ from . import (
     importing,
     local,
     operator,
+    refresh,
     report,
     run,
     sandbox,
@@ -57,6 +58,7 @@ def group(
 
 app.command("check")(check.command)
 app.command("explain")(explain.command)
+app.command("refresh")(refresh.command)
 app.command("report")(report.command)
 app.command("run")(run.command)
 app.command("digest")(digest.command)

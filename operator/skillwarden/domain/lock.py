@@ -267,7 +267,9 @@ def _checked(digest: str) -> str:
     return digest
 
 
-def resolution_key(declared: tuple[DeclaredPackage, ...], *, platform: Platform, index: str) -> str:
+def resolution_key(
+    declared: tuple[DeclaredPackage, ...], *, platform: Platform, index: str, refresh: str = ""
+) -> str:
     """Return the key under which a lock is kept: it is made anew only when one of these changes.
 
     Parameters
@@ -278,7 +280,13 @@ def resolution_key(declared: tuple[DeclaredPackage, ...], *, platform: Platform,
         What artefacts are chosen for.
     index
         Identity of the configured index, without credentials.
+    refresh
+        What somebody wrote who wants it made anew; empty: nobody.
     """
     rows = sorted([item.ecosystem.value, item.requirement] for item in declared)
-    text = json.dumps([rows, str(platform), index], separators=(",", ":"), ensure_ascii=True)
+    text = json.dumps(
+        [rows, str(platform), index, *([refresh] if refresh else [])],
+        separators=(",", ":"),
+        ensure_ascii=True,
+    )
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-#: Labels and annotations under this prefix are the operator's alone (DESIGN 5).
+#: Labels and annotations under this prefix are the operator's alone (DESIGN 5), but for ``refresh``.
 PREFIX = "skillwarden.io/"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "skillwarden"
@@ -18,6 +18,8 @@ LABEL_RUN = PREFIX + "run"
 #: Digests stand whole in annotations; the labels hold what a label can (63 characters).
 LABEL_LOCK = PREFIX + "lock"
 LABEL_CONTENT = PREFIX + "content"
+#: Of a Skill, written by whoever wants its lock made anew: any text that was not there before.
+ANNOTATION_REFRESH = PREFIX + "refresh"
 ANNOTATION_LOCK = PREFIX + "lock-digest"
 ANNOTATION_CONTENT = PREFIX + "content-digest"
 

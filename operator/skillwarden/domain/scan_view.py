@@ -160,7 +160,9 @@ def _gap(report: ScannerReport, closure: Closure) -> ScanGap | None:
             GapKind.COVERAGE if partial else GapKind.ERROR,
             message=f"{scanner} ended in an error: {error}.",
             retryable=report.retryable,
-            fix=again if report.retryable else "Repair what the error names, then rescan.",
+            fix=again
+            if report.retryable
+            else "Repair what the error names; it is tried again every few minutes.",
         )
     if (report.state is ScanState.FINDINGS) != bool(report.findings):
         return ScanGap(

@@ -166,7 +166,7 @@ class Judge:
         return Judged(evidence, judged)
 
     async def _with_stages(self, evidence: Evidence, record: SkillRecord, platform: Platform) -> Evidence:
-        resolution = await self._stages.resolution(record.declared, platform)
+        resolution = await self._stages.resolution(record.declared, platform, record.refresh)
         scan = None
         if isinstance(resolution, Lock) and resolution.packages:
             required = required_scanners(evidence.policies, resolution)
@@ -223,7 +223,9 @@ class Judge:
         if platform is None:
             return False
         failed = isinstance(evidence.resolution, Failure)
-        if job is Job.RESOLVE or (failed and self._stages.resolve_due(record.declared, platform)):
+        if job is Job.RESOLVE or (
+            failed and self._stages.resolve_due(record.declared, platform, record.refresh)
+        ):
             previous = (record.status.get("lock") or {}).get("digest")
             self._stages.resolve(
                 record.declared,
@@ -231,6 +233,7 @@ class Judge:
                 previous_lock=previous,
                 namespace=record.key.namespace,
                 waiter=waiter,
+                refresh=record.refresh,
             )
             return True
         lock = evidence.resolution

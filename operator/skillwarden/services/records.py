@@ -18,6 +18,7 @@ from ..domain.conditions import AcceptedReason
 from ..domain.content import digest_of, pack
 from ..domain.errors import InvalidInputError, Refusal
 from ..domain.finding import Finding
+from ..domain.naming import ANNOTATION_REFRESH
 from ..domain.package import DeclaredPackage
 from ..domain.policy import Maturity, Policy, PolicyRef
 from ..domain.skill import InlineSource, SkillKey, SkillRunSpec, SkillSpec
@@ -25,6 +26,9 @@ from ..domain.source_finding import SourceFinding
 from ..resolve.intake import parse_python
 from ..resolve.intake_npm import parse_node
 from .ports import Body, NameFindings, SourceFindings
+
+#: Of a text that only has to differ.
+_MAX_REFRESH = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,6 +53,8 @@ class SkillRecord:
         What intake and the names alone say.
     source_findings
         What was found in the inline files; ``None``: nobody looked.
+    refresh
+        What whoever wants its lock made anew wrote into the annotation for it.
     """
 
     key: SkillKey
@@ -64,6 +70,7 @@ class SkillRecord:
     refusals: tuple[Refusal, ...] = ()
     name_findings: tuple[Finding, ...] = ()
     source_findings: tuple[SourceFinding, ...] | None = None
+    refresh: str = ""
 
     @property
     def status(self) -> Mapping[str, Any]:
@@ -236,6 +243,7 @@ def skill_record(
         declared=intake.declared,
         refusals=intake.refusals,
         name_findings=name_findings(intake.declared) if not intake.refusals else (),
+        refresh=str((meta.get("annotations") or {}).get(ANNOTATION_REFRESH, ""))[:_MAX_REFRESH],
     )
 
 

@@ -30,6 +30,10 @@ StageCallback = Callable[[str, float, str], None]
 V = TypeVar("V")
 
 
+class RepairNeededError(SkillwardenError):
+    """Somebody must mend something first; asked again now and then, for nobody says when it is done."""
+
+
 class Memory(Generic[V]):
     """A bounded map; the least recently used goes first. What it forgets, the depot still knows."""
 
@@ -109,17 +113,19 @@ class Stages:
 
     # -- what is known ---------------------------------------------------------------------------------
 
-    def key(self, declared: tuple[DeclaredPackage, ...], platform: Platform) -> str:
+    def key(self, declared: tuple[DeclaredPackage, ...], platform: Platform, refresh: str = "") -> str:
         """Return the key under which this closure's lock is kept."""
-        return resolution_key(declared, platform=platform, index=self._resolver.index_identity)
+        return resolution_key(
+            declared, platform=platform, index=self._resolver.index_identity, refresh=refresh
+        )
 
     async def resolution(
-        self, declared: tuple[DeclaredPackage, ...], platform: Platform
+        self, declared: tuple[DeclaredPackage, ...], platform: Platform, refresh: str = ""
     ) -> Lock | Failure | None:
         """Return the lock, why there is none, or ``None``: it must be resolved."""
         if not declared:
             return Lock(platform=platform, packages=())
-        key = self.key(declared, platform)
+        key = self.key(declared, platform, refresh)
         if (lock := self._locks.get(key)) is not None:
             return lock
         if (failure := self._failure(("resolve", key))) is not None:
@@ -175,9 +181,11 @@ class Stages:
         waits = failed is None or failed.retry_at is None or self._now() < failed.retry_at
         return not waits or key in self._running
 
-    def resolve_due(self, declared: tuple[DeclaredPackage, ...], platform: Platform) -> bool:
+    def resolve_due(
+        self, declared: tuple[DeclaredPackage, ...], platform: Platform, refresh: str = ""
+    ) -> bool:
         """Whether a resolution that did not get an answer should be tried again."""
-        return self._due(("resolve", self.key(declared, platform)))
+        return self._due(("resolve", self.key(declared, platform, refresh)))
 
     def scan_due(self, lock: Lock, revision: str) -> bool:
         """Whether a scan in which a scanner failed should be tried again."""
@@ -198,12 +206,16 @@ class Stages:
         previous_lock: str | None,
         namespace: str,
         waiter: Waiter,
+        refresh: str = "",
     ) -> None:
-        """Resolve a closure in the background; all who ask meanwhile wait for the same answer."""
-        key = self.key(declared, platform)
+        """Resolve a closure in the background; all who ask meanwhile wait for the same answer.
+
+        Whoever wants it made anew (``refresh``) gets it without the previous lock as a preference.
+        """
+        key = self.key(declared, platform, refresh)
 
         async def work() -> None:
-            preference = await self.depot.get_lock(previous_lock) if previous_lock else None
+            preference = await self.depot.get_lock(previous_lock) if previous_lock and not refresh else None
             lock = await self._resolver.resolve(declared, platform=platform, preference=preference)
             await self.depot.put_lock(lock, key)
             self._locks.put(key, lock)
@@ -231,8 +243,11 @@ class Stages:
                 await self.depot.fetch(lock, artefact_hosts(lock))
             result = await self._scans.scan(lock, advisory_revision=revision, required=scanners)
             self._scanned.put(key[1:], result)
-            if _retryable(result):
-                raise UnavailableError("a scanner failed; its report says why.")
+            failed = [report for report in result.reports if report.error]
+            if failed:
+                retryable = any(report.retryable for report in failed)
+                error = UnavailableError if retryable else RepairNeededError
+                raise error("a scanner failed; its report says why.")
             await self.depot.put_scan(result)
 
         self._start(key, work, _any_failure, namespace, waiter)
@@ -298,7 +313,10 @@ class Stages:
             if failure.retryable:
                 tries = self._tries.get(key, 0)
                 self._tries[key] = tries + 1
-                delay = min(self._retry_limit, self._retry * 2 ** min(tries, 20)).total_seconds()
+                patience = self._retry * 2 ** min(tries, 20)
+                if isinstance(error, RepairNeededError):
+                    patience = self._retry_limit
+                delay = min(self._retry_limit, patience).total_seconds()
             retry_at = self._now() + timedelta(seconds=delay) if delay is not None else None
             self._failed.put(key, _Failed(failure, retry_at))
             if not isinstance(error, SkillwardenError):
@@ -350,10 +368,6 @@ def reader_of(depot: Depot) -> Callable[[Lock], Awaitable[LockFacts]]:
 
 def _covers(result: ScanResult | None, required: frozenset[ScannerName]) -> bool:
     return result is not None and required <= {report.scanner for report in result.reports}
-
-
-def _retryable(result: ScanResult) -> bool:
-    return any(report.error and report.retryable for report in result.reports)
 
 
 def resolution_failure(error: Exception) -> Failure:
