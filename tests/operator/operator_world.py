@@ -233,6 +233,8 @@ class World:
             state_dir=self.root / "state",
             index_url=self.index.url,
             resolve_deadline=30,
+            audit_stdout=False,
+            audit_file=self.root / "audit.jsonl",
         )
 
     async def start_operator(self) -> None:

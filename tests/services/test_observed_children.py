@@ -139,5 +139,7 @@ async def test_a_start_learns_a_service_account(sentence: str, body: Body, known
 
     children = Children(store=Store(), setup=NOTHING)
     cluster: Any = SimpleNamespace(list=listed)
-    await Executor(cluster=cluster, store=Store(), children=children, setup=NOTHING).learn_accounts()
+    unheard: Any = SimpleNamespace(record=None)
+    executor = Executor(cluster=cluster, store=Store(), children=children, setup=NOTHING, audit=unheard)
+    await executor.learn_accounts()
     assert children.has_account(KEY) is known

@@ -113,6 +113,8 @@ def operator_env(place: Folder) -> dict[str, str]:
         "SKILLWARDEN_STATE_DIR": str(place.root),
         "SKILLWARDEN_ADVISORIES_DIR": str(place.advisories),
         "SKILLWARDEN_METRICS_ADDRESS": "127.0.0.1:0",
+        "SKILLWARDEN_AUDIT_STDOUT": "false",
+        "SKILLWARDEN_AUDIT_FILE": str(place.root / "audit.jsonl"),
     }
 
 

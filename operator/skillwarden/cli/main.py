@@ -12,6 +12,7 @@ from ..domain.errors import SkillwardenError
 from . import (
     advisories,
     approvals,
+    audit,
     bans,
     check,
     crd,
@@ -72,6 +73,7 @@ app.command("ban")(bans.ban)
 app.command("unban")(bans.unban)
 app.command("why")(explain.command)
 app.add_typer(advisories.app, name="advisories")
+app.add_typer(audit.app, name="audit")
 app.add_typer(local.app, name="local")
 app.add_typer(operator.app, name="operator")
 app.add_typer(depot.app, name="depot")

@@ -7,6 +7,7 @@ import math
 import os
 import secrets
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ import structlog
 
 from .. import __version__
 from ..advisories.feed import AdvisoryFeed
+from ..audit.sinks import FileSink, Sink, StreamSink
+from ..audit.trail import Trail
 from ..builders.network_policy import DepotEndpoint
 from ..depot.client import DepotClient
 from ..depot.tokens import issue, operator_token
@@ -40,7 +43,7 @@ from ..services.guard import APPROVAL_PROBE, Guard
 from ..services.judge import Judge
 from ..services.notify import Notifier
 from ..services.operator import WATCHED, Operator, Parts
-from ..services.ports import Cluster, SandboxSetup, Timing
+from ..services.ports import Audit, Cluster, SandboxSetup, Timing
 from ..services.reconcile_accepted import AcceptedReconciler
 from ..services.reconcile_approval import ApprovalReconciler
 from ..services.reconcile_run import RunReconciler
@@ -180,6 +183,9 @@ async def operator(settings: Settings, *, timing: Timing | None = None) -> Async
         )
         stack.push_async_callback(stages.close)
         setup = sandbox_setup(settings, key=key)
+        trail = _trail(settings, metrics)
+        trail.start()
+        stack.push_async_callback(asyncio.to_thread, trail.close)
         leadership = _leadership(settings, cluster)
         core = _wire(
             Fenced(cluster, held=lambda: leadership.held) if leadership else cluster,
@@ -189,6 +195,7 @@ async def operator(settings: Settings, *, timing: Timing | None = None) -> Async
             timing=timing,
             settings=settings,
             metrics=metrics,
+            audit=trail,
         )
         metrics.watch_queue(core.backlog)
         metrics.watch_advisories(partial(_age, feed))
@@ -242,6 +249,21 @@ async def operator(settings: Settings, *, timing: Timing | None = None) -> Async
         yield core
 
 
+def _trail(settings: Settings, metrics: Metrics) -> Trail:
+    sinks: list[Sink] = []
+    if settings.audit_stdout:
+        sinks.append(StreamSink(sys.stdout.fileno()))
+    if settings.audit_file is not None:
+        sinks.append(FileSink(settings.audit_file))
+    return Trail(
+        sinks,
+        now=utc_now,
+        about={"actor": "skillwarden", "operator": socket.gethostname(), "version": __version__},
+        on_written=metrics.audited,
+        on_lost=metrics.audit_lost,
+    )
+
+
 def _leadership(settings: Settings, cluster: Gateway) -> Leadership | None:
     if not settings.lease:
         return None
@@ -282,6 +304,7 @@ def _wire(
     timing: Timing,
     settings: Settings,
     metrics: Metrics,
+    audit: Audit,
 ) -> Operator:
     store = Store()
     sources = ConfigMapSources(cluster, look=remembered_source_findings)
@@ -289,7 +312,13 @@ def _wire(
     approval_guard = Guard(
         cluster, trust=settings.trust_approvals, timing=timing, now=utc_now, probe=APPROVAL_PROBE
     )
-    notifier = Notifier(cluster, now=utc_now, reporter=socket.gethostname(), version=__version__)
+    notifier = Notifier(
+        cluster,
+        now=utc_now,
+        reporter=socket.gethostname(),
+        audit=audit,
+        generation_of=store.generation_of,
+    )
     children = Children(store=store, setup=setup)
     judge = Judge(
         store=store,
@@ -302,7 +331,7 @@ def _wire(
         setup=setup,
         now=utc_now,
     )
-    executor = Executor(cluster=cluster, store=store, children=children, setup=setup)
+    executor = Executor(cluster=cluster, store=store, children=children, setup=setup, audit=audit)
     tools = Tools(
         store=store,
         cluster=cluster,
@@ -324,7 +353,11 @@ def _wire(
         skills=skills,
         runs=RunReconciler(tools, skills=skills),
         accepted=AcceptedReconciler(
-            store=store, cluster=cluster, now=utc_now, cluster_policies=not settings.watch_namespaces
+            store=store,
+            cluster=cluster,
+            now=utc_now,
+            audit=audit,
+            cluster_policies=not settings.watch_namespaces,
         ),
         approvals=ApprovalReconciler(
             store=store,
@@ -333,6 +366,7 @@ def _wire(
             requests=requests,
             guard=approval_guard,
             notifier=notifier,
+            audit=audit,
         ),
         strays=StrayCatcher(store=store, cluster=cluster, executor=executor, setup=setup),
         feed=feed,

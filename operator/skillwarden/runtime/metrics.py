@@ -57,6 +57,27 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._audited = Counter(
+            "skillwarden_audit_records_total",
+            "Audit records written, by sink (stdout, file).",
+            ("sink",),
+            registry=self.registry,
+        )
+        self._audit_lost = Counter(
+            "skillwarden_audit_lost_total",
+            "Audit records that were lost because the sink could not take them in time, by sink.",
+            ("sink",),
+            registry=self.registry,
+        )
+
+    def audited(self, sink: str) -> None:
+        """Count an audit record that was written."""
+        self._audited.labels(sink=sink).inc()
+
+    def audit_lost(self, sink: str) -> None:
+        """Count an audit record that was lost."""
+        self._audit_lost.labels(sink=sink).inc()
+
     def reconciled(self, kind: str, seconds: float, outcome: str) -> None:
         """Count a reconcile."""
         self._reconciles.labels(kind=kind, outcome=outcome).observe(seconds)

@@ -164,6 +164,8 @@ class Settings(BaseSettings):
         after its last renewal another takes over; empty: this operator is the only one.
     metrics_address
         ``HOST:PORT`` for /metrics, /healthz and /readyz; empty: none.
+    audit_stdout, audit_file
+        Where audit records go: to standard output, to a file of this operator's own, or both.
     log_format, log_level
         ``json`` or ``console``.
     """
@@ -218,6 +220,8 @@ class Settings(BaseSettings):
     lease: str = ""
     lease_seconds: float = Field(default=10.0, ge=1, le=300)
     metrics_address: str = ""
+    audit_stdout: bool = True
+    audit_file: Path | None = None
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

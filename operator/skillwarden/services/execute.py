@@ -12,6 +12,7 @@ from ..builders.service_account import service_account_name
 from ..domain.assess import Failure
 from ..domain.conditions import SandboxReason
 from ..domain.decide import Ensure, RemovePod
+from ..domain.naming import ANNOTATION_CONTENT, ANNOTATION_LOCK
 from ..domain.skill import SkillKey
 from ..kube.errors import (
     AlreadyExists,
@@ -25,7 +26,7 @@ from ..kube.errors import (
 from ..kube.kinds import Kind
 from .children import CHILD_KINDS, Children
 from .observe import SANDBOX_SELECTOR, network_policy_record, owner_of, pod_record
-from .ports import Body, Cluster, SandboxSetup
+from .ports import Audit, Body, Cluster, SandboxSetup
 from .records import SkillRecord
 from .store import Store
 
@@ -48,9 +49,14 @@ class Executor:
         What should stand.
     setup
         For the seal's key.
+    audit
+        Told of each Pod that is launched or removed.
     """
 
-    def __init__(self, *, cluster: Cluster, store: Store, children: Children, setup: SandboxSetup) -> None:
+    def __init__(
+        self, *, cluster: Cluster, store: Store, children: Children, setup: SandboxSetup, audit: Audit
+    ) -> None:
+        self._audit = audit
         self._cluster = cluster
         self._store = store
         self._children = children
@@ -67,6 +73,17 @@ class Executor:
                 log.info("a pod was replaced meanwhile", namespace=namespace, pod=item.name)
                 continue
             log.info("pod removed", namespace=namespace, pod=item.name, why=item.why)
+            known = self._store.pods.get((namespace, item.name))
+            owner = f"{known.owner.kind} {known.owner.name}" if known is not None else None
+            self._audit.record(
+                "Removal",
+                actor="skillwarden",
+                namespace=namespace,
+                pod=item.name,
+                uid=item.uid,
+                owner=owner,
+                why=item.why,
+            )
 
     async def ensure(self, record: SkillRecord, missing: Sequence[Ensure]) -> None:
         """Make what must stand before a Pod does, in order; raises if it cannot."""
@@ -141,9 +158,11 @@ class Executor:
             For what another try may mend.
         """
         meta = body["metadata"]
+        adopted = False
         try:
             made = await self._cluster.create(Kind.POD, body)
         except AlreadyExists:
+            adopted = True
             found = await self._cluster.get(Kind.POD, name=meta["name"], namespace=meta["namespace"])
             if found is None:
                 raise
@@ -160,6 +179,17 @@ class Executor:
         record = pod_record(made, seal_key=self._setup.seal_key)
         self._store.pods.put((record.namespace, record.pod.name), record)
         log.info("pod launched", namespace=meta["namespace"], pod=meta["name"])
+        notes = meta.get("annotations") or {}
+        self._audit.record(
+            "Adoption" if adopted else "Launch",
+            actor="skillwarden",
+            namespace=meta["namespace"],
+            pod=meta["name"],
+            uid=made["metadata"].get("uid"),
+            owner=f"{record.owner.kind} {record.owner.name}",
+            lock=notes.get(ANNOTATION_LOCK),
+            content=notes.get(ANNOTATION_CONTENT),
+        )
         return None
 
 

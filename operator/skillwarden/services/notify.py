@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -11,13 +12,13 @@ from ..api.v1alpha1 import GROUP, VERSION
 from ..domain.assess import Assessment, verdict_word
 from ..domain.conditions import shorten, timestamp
 from ..domain.naming import short_digest
+from ..domain.policy import PolicyRef
 from ..domain.skill import SkillKey
 from ..kube.errors import ApiError
 from ..kube.kinds import Kind
-from .ports import Cluster, Now
+from .ports import Audit, Cluster, Now
 
 log = structlog.get_logger(__name__)
-audit = structlog.get_logger("skillwarden.audit")
 
 #: The API server refuses longer notes.
 MAX_NOTE = 1024
@@ -34,15 +35,26 @@ class Notifier:
         UTC clock.
     reporter
         Name of this operator instance.
-    version
-        The operator's version, for the audit record.
+    audit
+        Takes the records.
+    generation_of
+        Returns a policy's generation, or ``None``, for the record.
     """
 
-    def __init__(self, cluster: Cluster, *, now: Now, reporter: str, version: str) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        now: Now,
+        reporter: str,
+        audit: Audit,
+        generation_of: Callable[[PolicyRef], int | None],
+    ) -> None:
         self._cluster = cluster
         self._now = now
         self._reporter = reporter
-        self._version = version
+        self._audit = audit
+        self._generation_of = generation_of
 
     async def verdict_changed(
         self, key: SkillKey, assessment: Assessment, *, before: str, agent: str | None
@@ -51,9 +63,9 @@ class Notifier:
         word = verdict_word(assessment)
         verdict, lock, scan = assessment.verdict, assessment.lock, assessment.scan
         reason = str(assessment.compliant.reason)
-        audit.info(
-            "verdict",
-            time=timestamp(self._now()),
+        self._audit.record(
+            "Verdict",
+            actor="skillwarden",
             namespace=key.namespace,
             skill=key.name,
             uid=key.uid,
@@ -63,11 +75,13 @@ class Notifier:
             verdict=word,
             reason=reason,
             reasons=[item.message for item in verdict.reasons] if verdict else [],
-            policies=[f"{policy} {rule}" for policy, rule in verdict.decided_by] if verdict else [],
+            policies=[
+                {"policy": str(ref), "rule": rule, "generation": self._generation_of(ref)}
+                for ref, rule in (verdict.decided_by if verdict else ())
+            ],
             lock=lock.digest if lock else None,
             content=assessment.content_digest,
             advisories=scan.advisory_revision if scan else None,
-            version=self._version,
         )
         kind = "Normal" if word == "Allowed" else "Warning"
         note = f"{word}: {assessment.compliant.message}"

@@ -141,6 +141,14 @@ class Observer(Protocol):
         ...
 
 
+class Audit(Protocol):
+    """Keeps a record of what is decided and done."""
+
+    def record(self, event: str, **fields: Any) -> None:
+        """Take a record; never waits, never raises. Empty fields are left out."""
+        ...
+
+
 #: Looks at a skill's files.
 SourceFindings = Callable[[Sequence[SourceFile]], tuple[SourceFinding, ...]]
 NameFindings = Callable[[Sequence[DeclaredPackage]], tuple[Finding, ...]]

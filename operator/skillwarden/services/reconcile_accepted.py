@@ -9,10 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from ..domain.conditions import ConditionDraft, ConditionType, Status, merge
+from ..domain.policy import Policy
 from ..domain.skill import SkillKey
 from ..kube.errors import Conflict, NotFound
 from ..kube.kinds import Kind
-from .ports import Body, Cluster, Now
+from .ports import Audit, Body, Cluster, Now
 from .records import AgentRecord, PolicyRecord
 from .requeue import Requeue
 from .status import apply_body, differs
@@ -25,12 +26,17 @@ class AcceptedReconciler:
 
     Parameters
     ----------
+    audit
+        Told of each generation of a policy or an agent.
     cluster_policies
         Whether to write that of ClusterPackagePolicies: not an operator's that governs some namespaces only,
         for it may read them and no more.
     """
 
-    def __init__(self, *, store: Store, cluster: Cluster, now: Now, cluster_policies: bool = True) -> None:
+    def __init__(
+        self, *, store: Store, cluster: Cluster, now: Now, audit: Audit, cluster_policies: bool = True
+    ) -> None:
+        self._audit = audit
         self._cluster_policies = cluster_policies
         self._cluster = cluster
         self._now = now
@@ -69,8 +75,31 @@ class AcceptedReconciler:
         except Conflict:
             requeue.retry()
             return
+        if record.status.get("observedGeneration") != record.generation:
+            self._record(kind, namespace, name, record)
         if table.get((namespace, name)) is found:
             table.put((namespace, name), _renewed(record, written))
+
+    def _record(self, kind: Kind, namespace: str, name: str, record: PolicyRecord | AgentRecord) -> None:
+        """Keep for the record what a policy bans, or how far an agent is trusted, from now on."""
+        facts: dict[str, Any] = {"error": record.error}
+        match record:
+            case AgentRecord():
+                facts["maturity"] = record.maturity.value
+            case PolicyRecord(policy=Policy() as policy):
+                facts["enforcement"] = str(policy.enforcement)
+                facts["bans"] = [
+                    f"{ban.ecosystem.value} {' '.join(ban.names)} {ban.versions}" for ban in policy.bans
+                ]
+        self._audit.record(
+            kind.kind,
+            actor="skillwarden",
+            namespace=namespace,
+            name=name,
+            uid=record.uid,
+            generation=record.generation,
+            **facts,
+        )
 
 
 def _renewed(record: PolicyRecord | AgentRecord, written: Body) -> PolicyRecord | AgentRecord:

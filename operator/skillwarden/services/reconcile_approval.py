@@ -10,13 +10,13 @@ from datetime import timedelta
 
 from ..api.v1alpha1.package_approval import MAX_REQUESTERS
 from ..domain.approval_request import Effect, effect_of
-from ..domain.conditions import ConditionDraft, Status, merge
+from ..domain.conditions import ConditionDraft, Status, merge, timestamp
 from ..kube.errors import Conflict, NotFound
 from ..kube.kinds import Kind
 from .approvals import Requests
 from .guard import Guard
 from .notify import Notifier
-from .ports import Cluster, Now
+from .ports import Audit, Cluster, Now
 from .records import ApprovalRecord
 from .requeue import Requeue
 from .status import apply_body, differs
@@ -48,6 +48,8 @@ class ApprovalReconciler:
         Whether who decided is proven.
     notifier
         Tells people.
+    audit
+        Told what an approval came to do.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class ApprovalReconciler:
         requests: Requests,
         guard: Guard,
         notifier: Notifier,
+        audit: Audit,
     ) -> None:
         self._store = store
         self._cluster = cluster
@@ -66,6 +69,7 @@ class ApprovalReconciler:
         self._requests = requests
         self._guard = guard
         self._notifier = notifier
+        self._audit = audit
 
     async def reconcile(self, namespace: str, name: str, requeue: Requeue) -> None:
         """Bring one request up to date."""
@@ -123,8 +127,27 @@ class ApprovalReconciler:
             requeue.retry()
             return
         before = next((str(item.get("reason")) for item in observed), "")
+        if before != effect:
+            self._record(record, effect, text)
         if effect in _TOLD and before != effect:
             kind = "Normal" if effect is Effect.APPROVED else "Warning"
             await self._notifier.event(
                 "PackageApproval", record.key, kind=kind, reason=_TOLD[effect], note=text
             )
+
+    def _record(self, record: ApprovalRecord, effect: Effect, text: str) -> None:
+        """Keep for the record what an approval does from now on, and who decided it."""
+        decision = record.request.decision if record.request else None
+        self._audit.record(
+            "Approval",
+            actor=decision.approver if decision else "skillwarden",
+            namespace=record.key.namespace,
+            approval=record.key.name,
+            uid=record.key.uid,
+            effect=str(effect),
+            message=text,
+            verdict=None if decision is None else ("Approved" if decision.approved else "Denied"),
+            reason=decision.reason if decision else None,
+            maturity=decision.min_maturity.value if decision else None,
+            expires=timestamp(decision.expires_at) if decision and decision.expires_at else None,
+        )
