@@ -195,3 +195,36 @@ async def test_the_endpoint_is_on_loopback_under_a_path_that_cannot_be_guessed(
         assert status == 404
     with pytest.raises(aiohttp.ClientConnectorError):
         await ask(url, query("1.0"))
+
+
+# -- the revision of some packages ---------------------------------------------------------------------
+
+
+def names(*texts: str) -> list[tuple[Ecosystem, str]]:
+    return [(Ecosystem.PYPI, text) for text in texts]
+
+
+def test_the_revision_of_some_packages_follows_their_advisories_and_no_others(
+    make_index: MakeIndex, make_record: Make
+) -> None:
+    one, other, third = (make_record(f"PYSEC-{name}", package=name) for name in ("widget", "other", "third"))
+    changed = make_record("PYSEC-widget", package="widget", events=[{"introduced": "7"}])
+    new = make_record("PYSEC-new", package="unheard-of")
+    wanted = names("widget", "unheard-of")
+
+    def revision(*records: dict[str, Any]) -> str:
+        return make_index(*records).revision_of(wanted)
+
+    base = revision(one, other)
+    assert revision(other, one) == revision(one, third) == base
+    assert len({base, revision(changed, other), revision(other), revision(one, new)}) == 4
+    index = make_index(one, other)
+    assert index.revision_of(reversed(wanted)) == base
+    assert index.revision_of(names("widget")) != base
+
+
+def test_an_ecosystem_of_which_nothing_is_known_is_another_revision(
+    make_index: MakeIndex, make_record: Make
+) -> None:
+    wanted = names("unheard-of")
+    assert make_index().revision_of(wanted) != make_index(make_record()).revision_of(wanted)

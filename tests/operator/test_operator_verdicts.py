@@ -434,6 +434,32 @@ async def test_a_new_advisory_takes_a_running_service_down_and_its_withdrawal_br
     await user.until_skill("demo", Ready="Ready")
 
 
+async def test_a_new_advisory_makes_work_for_those_alone_whose_lock_it_is_about(
+    mended: World, user: Client
+) -> None:
+    for name in ("touched", "spared"):
+        mended.index.wheel(name)
+        await user.apply(make_service(name, name=name))
+        await user.until_skill(name, Ready="Ready")
+
+    async def scans(name: str) -> list[str]:
+        digest = (await user.get(Kind.SKILL, name))["status"]["lock"]["digest"]
+        folder = mended.root / "depot" / "scans" / digest.removeprefix("sha256:")
+        return sorted(path.name for path in folder.iterdir())
+
+    before = {name: await scans(name) for name in ("touched", "spared")}
+    mended.advisories(make_advisory("touched", fixed="2.0"))
+    await user.until_skill("touched", Compliant="Denied")
+    assert await scans("touched") != before["touched"]
+    # A second revision, seen after the first: whoever was to be scanned for it has been by now.
+    mended.advisories(make_advisory("touched", fixed="2.0"), make_advisory("other", id_="PYSEC-2026-9"))
+    mended.index.wheel("later")
+    await user.apply(make_service("later", name="later"))
+    await user.until_skill("later", Ready="Ready")
+    assert await scans("spared") == before["spared"]
+    await user.until_skill("spared", Ready="Ready")
+
+
 async def test_an_advisory_three_levels_down_names_the_path(mended: World, user: Client) -> None:
     mended.index.wheel("top", requires=["middle"])
     mended.index.wheel("middle", requires=["bottom"])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
+
+from skillwarden.domain.package import Ecosystem
 
 from .errors import AdvisoryError
 from .index import AdvisoryIndex
@@ -56,6 +59,17 @@ class AdvisoryFeed:
         """The newest index's revision; ``""`` where there is none."""
         index = self.current()
         return index.revision if index else ""
+
+    def revision_of(self, names: Iterable[tuple[Ecosystem, str]]) -> str:
+        """Return the newest index's revision of some packages; ``""`` where none can be read."""
+        index = self.current()
+        if index is None:
+            return ""
+        try:
+            return index.revision_of(names)
+        except AdvisoryError as error:
+            self.problem = error
+            return ""
 
     @property
     def synced_at(self) -> datetime | None:

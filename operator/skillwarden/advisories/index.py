@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import sqlite3
 import threading
@@ -82,6 +83,7 @@ class AdvisoryIndex:
         self._database = database
         self._lock = threading.Lock()
         self._entries = functools.lru_cache(maxsize=4096)(self._read_entries)
+        self._contents = functools.lru_cache(maxsize=65536)(self._read_contents)
         self.path = path
         self.revision = revision
         self._counts = {Ecosystem(name): EcosystemCounts(**count) for name, count in counts.items()}
@@ -139,6 +141,36 @@ class AdvisoryIndex:
     def affecting_many(self, packages: Iterable[PackageId]) -> dict[PackageId, tuple[Advisory, ...]]:
         """Return ``affecting`` for each package; a package that nothing affects has an empty entry."""
         return {package: self.affecting(package) for package in packages}
+
+    def revision_of(self, names: Iterable[tuple[Ecosystem, str]]) -> str:
+        """Return a digest of all that is known about some packages, whatever their version.
+
+        It changes when an advisory about one of them is added, changed or taken back, and not for any other:
+        a lock need be scanned anew only when the revision of its packages' names is another.
+
+        Raises
+        ------
+        CorruptIndexError
+            Where the file turns out unreadable.
+        """
+        wanted = sorted({(ecosystem.value, name) for ecosystem, name in names})
+        digest = hashlib.sha256(f"skillwarden advisories {INDEX_FORMAT} by name\n".encode())
+        for ecosystem in sorted({ecosystem for ecosystem, _ in wanted}):
+            known = self._counts.get(Ecosystem(ecosystem))
+            # Nothing at all about an ecosystem is an error of the scanner, and no finding is not.
+            digest.update(f"{ecosystem} {bool(known and known.records)}\n".encode())
+        for ecosystem, name in wanted:
+            digest.update(f"{ecosystem} {json.dumps(name)} {self._contents(ecosystem, name)}\n".encode())
+        return "sha256:" + digest.hexdigest()
+
+    def _read_contents(self, ecosystem: str, name: str) -> str:
+        """Return the digests of the records about a name."""
+        rows = self._query(
+            "SELECT DISTINCT id, digest FROM affected JOIN record ON number = record"
+            " WHERE ecosystem = ? AND name = ? ORDER BY id, digest",
+            (ecosystem, name),
+        )
+        return json.dumps(rows)
 
     def advisory(self, identity: str) -> Advisory | None:
         """Return the advisory of this id, or one with this alias, whatever package it is about."""

@@ -227,7 +227,7 @@ def _case(
         maturity=maturity,
         platform=platform,
         runtime_failure=failure,
-        revision=feed.revision,
+        revision_of=feed.revision_of,
         synced_at=feed.synced_at,
         now=utc_now(),
     )

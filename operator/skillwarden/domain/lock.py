@@ -184,6 +184,11 @@ class Lock:
         return frozenset(package.id.ecosystem for package in self.packages)
 
     @cached_property
+    def names(self) -> frozenset[tuple[Ecosystem, str]]:
+        """What its packages are called, by ecosystem."""
+        return frozenset((package.id.ecosystem, package.id.name) for package in self.packages)
+
+    @cached_property
     def paths(self) -> Mapping[PackageId, tuple[str, ...]]:
         """For each package the shortest chain of names from a declared package to it, itself included."""
         children: dict[PackageId, list[PackageId]] = {}

@@ -170,7 +170,8 @@ class Judge:
         scan = None
         if isinstance(resolution, Lock) and resolution.packages:
             required = required_scanners(evidence.policies, resolution)
-            scan = await self._stages.scan_result(resolution, self._feed.revision, required)
+            revision = self._feed.revision_of(resolution.names)
+            scan = await self._stages.scan_result(resolution, revision, required)
         return replace(evidence, resolution=resolution, scan=scan)
 
     async def _source(self, record: SkillRecord) -> tuple[Failure | None, tuple[SourceFinding, ...] | None]:
@@ -239,11 +240,12 @@ class Judge:
         lock = evidence.resolution
         if not isinstance(lock, Lock):
             return False
-        if job is Job.SCAN or self._stages.scan_due(lock, self._feed.revision):
+        revision = self._feed.revision_of(lock.names)
+        if job is Job.SCAN or self._stages.scan_due(lock, revision):
             required = required_scanners(evidence.policies, lock)
             self._stages.scan(
                 lock,
-                revision=self._feed.revision,
+                revision=revision,
                 required=required,
                 namespace=record.key.namespace,
                 waiter=waiter,

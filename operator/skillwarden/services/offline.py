@@ -14,6 +14,7 @@ from ..domain.assess import AgentView, Assessment, Evidence, Failure, Job, asses
 from ..domain.conditions import ConditionDraft, ResolvedReason, ScannedReason, Status
 from ..domain.evaluate import required_scanners
 from ..domain.lock import Lock, Platform
+from ..domain.package import Ecosystem
 from ..domain.policy import Maturity, Policy
 from ..domain.skill import Sandbox
 from .records import SkillRecord
@@ -40,8 +41,8 @@ class OfflineCase:
         Of the agent.
     platform
         What artefacts are chosen for; ``runtime_failure`` says why there is none.
-    revision, synced_at
-        Of the advisories at hand.
+    revision_of, synced_at
+        Of the advisories at hand: which there are about some packages, and since when.
     now
         UTC, aware.
     """
@@ -52,7 +53,7 @@ class OfflineCase:
     maturity: Maturity
     platform: Platform | None
     runtime_failure: Failure | None = None
-    revision: str
+    revision_of: Callable[[frozenset[tuple[Ecosystem, str]]], str]
     synced_at: datetime | None
     now: datetime
 
@@ -101,9 +102,10 @@ async def judge_offline(
         lock = evidence.resolution
         say(f"Scanning {len(lock.packages)} package(s) …")
         required = required_scanners(case.policies, lock)
-        stages.scan(lock, revision=case.revision, required=required, namespace="", waiter=lambda: None)
+        revision = case.revision_of(lock.names)
+        stages.scan(lock, revision=revision, required=required, namespace="", waiter=lambda: None)
         await stages.drain()
-        evidence = replace(evidence, scan=await stages.scan_result(lock, case.revision, required))
+        evidence = replace(evidence, scan=await stages.scan_result(lock, revision, required))
         assessment = assess(evidence)
     return evidence, assessment
 

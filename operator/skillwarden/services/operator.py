@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,12 +35,16 @@ from .records import (
     skill_record,
 )
 from .requeue import Key, Requeue, namespace_of
+from .status import locked_names
 from .store import Store
 from .strays import StrayCatcher
 from .table import Name, Table
 from .workqueue import WorkQueue
 
 log = structlog.get_logger(__name__)
+
+#: Skills that are looked at before others get their turn on the loop.
+_AT_ONCE = 100
 
 #: What is watched and listed, and with which label selector at the server.
 WATCHED: dict[Kind, str] = {
@@ -424,12 +428,25 @@ class Operator:
             revision = self._parts.feed.revision
             if revision != self._revision:
                 self._revision = revision
-                log.info("advisories changed", revision=revision)
-                self._skills(self._parts.store.skills.values())
+                touched = [record async for record in self._touched()]
+                log.info("advisories changed", revision=revision, skills=len(touched))
+                self._skills(touched)
             elif self._parts.feed.synced_at != synced_at:
                 # The same advisories, looked at later: it matters only to those that they were too old for.
                 self._skills(record for record in self._parts.store.skills.values() if _was_stale(record))
             synced_at = self._parts.feed.synced_at
+
+    async def _touched(self) -> AsyncIterator[SkillRecord]:
+        """Yield the Skills whose last scan was made with other advisories about their packages than these."""
+        for number, record in enumerate(self._parts.store.skills.values()):
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+            status = record.status
+            names = locked_names(status)
+            scanned = (status.get("scan") or {}).get("advisoryRevision")
+            other = names is None or (names and self._parts.feed.revision_of(names) != scanned)
+            if other or _was_stale(record):
+                yield record
 
 
 def _was_stale(record: SkillRecord) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -11,7 +11,7 @@ from ..builders.network_policy import DepotEndpoint
 from ..builders.pod import Images
 from ..domain.finding import Finding, ScannerName, ScanResult
 from ..domain.lock import Lock, Platform
-from ..domain.package import DeclaredPackage
+from ..domain.package import DeclaredPackage, Ecosystem
 from ..domain.skill import SourceFile
 from ..domain.source_finding import SourceFinding
 from ..kube.kinds import Kind
@@ -121,6 +121,10 @@ class Feed(Protocol):
     @property
     def revision(self) -> str:
         """Which advisories; ``""`` where there are none."""
+        ...
+
+    def revision_of(self, names: Iterable[tuple[Ecosystem, str]]) -> str:
+        """Return which advisories there are about some packages; ``""`` where there are none at all."""
         ...
 
     @property

@@ -176,3 +176,15 @@ def run_conditions(
 ) -> list[dict[str, Any]]:
     """Return the conditions of a SkillRun."""
     return merge(drafts, observed=observed.get("conditions") or [], generation=generation, now=now)
+
+
+def locked_names(status: Mapping[str, Any]) -> frozenset[tuple[Ecosystem, str]] | None:
+    """Return the names of the packages that a status says are locked.
+
+    Empty where there is no lock; ``None`` where there are more than it names: a long closure is shortened.
+    """
+    lock = status.get("lock") or {}
+    python = {(Ecosystem.PYPI, pin.partition("==")[0]) for pin in lock.get("python") or ()}
+    node = {(Ecosystem.NPM, pin.rpartition("@")[0]) for pin in lock.get("node") or ()}
+    shown = len(lock.get("python") or ()) + len(lock.get("node") or ())
+    return frozenset(python | node) if shown == status.get("packages", 0) else None

@@ -124,7 +124,7 @@ class ScanStatus(ApiModel):
         max_length=64, json_schema_extra={"format": "date-time"}, description="When the last scanner ended."
     )
     advisory_revision: str = Field(
-        default="", max_length=128, description="Revision of the advisories that were used."
+        default="", max_length=128, description="Digest of the advisories about its packages."
     )
 
 
