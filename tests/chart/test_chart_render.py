@@ -211,11 +211,14 @@ def test_private_networks_reach_operator_and_depot_alike(rendered: dict[str, lis
         assert {"ca", "index"} <= mounted
 
 
-def test_nothing_but_the_operator_and_sandboxes_reaches_the_depot(rendered: dict[str, list[Body]]) -> None:
+def test_nothing_but_the_operator_canaries_and_sandboxes_reaches_the_depot(
+    rendered: dict[str, list[Body]],
+) -> None:
     (policy,) = of_kind(rendered["defaults"], "NetworkPolicy", "-depot")
     (rule,) = policy["spec"]["ingress"]
     assert rule["from"] == [
         {"podSelector": {"matchLabels": _labels(rendered["defaults"], "-operator")}},
+        {"podSelector": {"matchLabels": {"skillwarden.io/component": "canary"}}},
         {
             "namespaceSelector": {},
             "podSelector": {"matchLabels": {"skillwarden.io/component": "sandbox"}},
@@ -389,6 +392,7 @@ def test_alerts_and_dashboard_ask_for_metrics_that_exist(generate: ModuleType) -
     metrics.watch_advisories(lambda: 0.0)
     metrics.watch_leader(lambda: True)
     metrics.watch_skills(Counter)
+    metrics.watch_isolation(lambda: None, lambda: None)
     known = {
         name
         for family in metrics.registry.collect()

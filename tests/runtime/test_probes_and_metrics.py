@@ -179,6 +179,7 @@ def test_the_page_of_metrics_is_that_of_the_code(metrics: Metrics, repo_root: Pa
     metrics.watch_advisories(lambda: 0.0)
     metrics.watch_leader(lambda: True)
     metrics.watch_skills(Counter)
+    metrics.watch_isolation(lambda: None, lambda: None)
     page = (repo_root / "docs" / "operations" / "metrics.md").read_text()
     named = set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE))
     families = metrics.registry.collect()

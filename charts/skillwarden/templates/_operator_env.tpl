@@ -30,6 +30,13 @@
 {{- with .Values.watch.namespaces }}
 - {name: SKILLWARDEN_WATCH_NAMESPACES, value: {{ join "," . | quote }}}
 {{- end }}
+{{- if .Values.canary.enabled }}
+- {name: SKILLWARDEN_CANARY_NAMESPACE, value: {{ .Release.Namespace }}}
+- {name: SKILLWARDEN_CANARY_INTERVAL, value: {{ .Values.canary.interval | quote }}}
+{{- with .Values.imagePullSecrets }}
+- {name: SKILLWARDEN_CANARY_PULL_SECRETS, value: {{ join "," . | quote }}}
+{{- end }}
+{{- end }}
 - {name: SKILLWARDEN_LEASE, value: {{ .Release.Namespace }}/{{ include "skillwarden.operator" . }}}
 - {name: SKILLWARDEN_LEASE_SECONDS, value: {{ .Values.operator.leaseSeconds | quote }}}
 - {name: SKILLWARDEN_STATE_DIR, value: /var/lib/skillwarden}

@@ -207,7 +207,7 @@ def _prepare_container(request: PodRequest) -> dict[str, Any]:
         "command": list(PREPARE_COMMAND),
         "env": [{"name": name, "value": value} for name, value in env.items()],
         "resources": _resources(request.spec.sandbox.resources),
-        "securityContext": _container_security(),
+        "securityContext": container_security(),
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File",
         "volumeMounts": [{"name": _VOLUME, "mountPath": sandbox.VOLUME}],
@@ -232,7 +232,7 @@ def _skill_container(request: PodRequest) -> dict[str, Any]:
         "workingDir": source,
         "env": [{"name": name, "value": value} for name, value in env],
         "resources": _resources(request.spec.sandbox.resources),
-        "securityContext": _container_security(),
+        "securityContext": container_security(),
         # A file of its own beside the read-only mounts: the kubelet binds it there under a read-only root.
         "terminationMessagePath": f"{sandbox.VOLUME}/{sandbox.OUTPUT}",
         "terminationMessagePolicy": "File",
@@ -251,7 +251,7 @@ def _skill_container(request: PodRequest) -> dict[str, Any]:
     }
 
 
-def _container_security() -> dict[str, Any]:
+def container_security() -> dict[str, Any]:
     """What Pod Security ``restricted`` asks of each container, and a read-only root besides."""
     return {
         "allowPrivilegeEscalation": False,

@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
@@ -20,6 +20,7 @@ from ..advisories.feed import AdvisoryFeed
 from ..audit.sinks import FileSink, Sink, StreamSink
 from ..audit.trail import Trail
 from ..builders.network_policy import DepotEndpoint
+from ..builders.pod import Images
 from ..depot.client import DepotClient
 from ..depot.tokens import issue, operator_token
 from ..domain.errors import SkillwardenError
@@ -36,10 +37,12 @@ from ..scan.names import name_findings
 from ..scan.runner import ScanRunner
 from ..scan.source.look import remembered_source_findings
 from ..services.approvals import Requests
+from ..services.canary import CanaryPlan, CanaryProber
 from ..services.children import Children
 from ..services.execute import Executor
 from ..services.fence import Fenced
 from ..services.guard import APPROVAL_PROBE, Guard
+from ..services.isolation import Isolation
 from ..services.judge import Judge
 from ..services.notify import Notifier
 from ..services.operator import WATCHED, Operator, Parts
@@ -131,7 +134,6 @@ def sandbox_setup(settings: Settings, *, key: bytes) -> SandboxSetup:
         arch=settings.arch,
         depot=endpoint,
         host_users=settings.host_users,
-        network_enforced=settings.network_enforced,
         token=token,
         seal_key=key,
     )
@@ -307,6 +309,8 @@ def _wire(
     audit: Audit,
 ) -> Operator:
     store = Store()
+    isolation = Isolation(settings.network_enforced)
+    metrics.watch_isolation(lambda: isolation.seen, lambda: isolation.pids)
     sources = ConfigMapSources(cluster, look=remembered_source_findings)
     requests = Requests(store=store, cluster=cluster, now=utc_now)
     approval_guard = Guard(
@@ -342,6 +346,7 @@ def _wire(
         executor=executor,
         notifier=notifier,
         sources=sources,
+        isolation=isolation,
         setup=setup,
         timing=timing,
         now=utc_now,
@@ -375,8 +380,31 @@ def _wire(
         name_findings=name_findings,
         source_findings=remembered_source_findings,
         observer=metrics,
+        canary=_canary(settings, cluster, setup, isolation),
     )
-    return Operator(parts, workers=settings.workers)
+    core = Operator(parts, workers=settings.workers)
+    isolation.on_change = core.isolation_changed
+    return core
+
+
+def _canary(
+    settings: Settings, cluster: Cluster, setup: SandboxSetup, isolation: Isolation
+) -> CanaryProber | None:
+    if not settings.canary_namespace:
+        return None
+    images = Images(
+        runtime="",
+        operator=setup.operator_image,
+        pull_policy=setup.pull_policy,
+        pull_secrets=settings.canary_pull_secrets,
+    )
+    plan = CanaryPlan(
+        namespace=settings.canary_namespace,
+        images=images,
+        target=setup.depot,
+        interval=timedelta(seconds=settings.canary_interval),
+    )
+    return CanaryProber(cluster, plan, isolation)
 
 
 def _age(feed: AdvisoryFeed) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
@@ -110,6 +111,13 @@ class Metrics:
         """Show whether this operator acts: 1 in one replica, 0 in the others."""
         self._watch("skillwarden_leader", "Whether this operator leads.", leads)
 
+    def watch_isolation(self, seen: Callable[[], bool | None], pids: Callable[[], int | None]) -> None:
+        """Show what canary Pods saw; NaN where they could not tell, or none were sent."""
+        what = "Whether canary Pods saw NetworkPolicies enforced: 1 yes, 0 no."
+        self._watch("skillwarden_network_enforced", what, lambda: _number(seen()))
+        what = "How many processes a canary Pod could start before it was refused."
+        self._watch("skillwarden_pod_pids_limit", what, lambda: _number(pids()))
+
     def watch_advisories(self, age: Callable[[], float]) -> None:
         """Show the age of the advisories in seconds; NaN where there are none."""
         what = "Seconds since the advisories were last synced."
@@ -118,6 +126,10 @@ class Metrics:
     def _watch(self, name: str, what: str, value: Callable[[], float]) -> None:
         """Show what something is whenever it is asked for."""
         Gauge(name, what, registry=self.registry).set_function(lambda: float(value()))
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
 
 
 class _Skills(Collector):

@@ -138,6 +138,9 @@ class Settings(BaseSettings):
         Take approvals although no admission policy proves who gave them: only where a single user can write.
     network_enforced
         The platform attests that its network plugin enforces NetworkPolicies; unset: nobody knows.
+    canary_namespace, canary_interval, canary_pull_secrets
+        Where canary Pods show whether NetworkPolicies are enforced (the operator's own namespace), and how
+        often in seconds; empty: none are sent. Names of image pull secrets that are there.
     host_users
         ``false`` gives each sandbox a user namespace of its own (needs kubelet and runtime support).
     state_dir, advisories_dir
@@ -198,6 +201,9 @@ class Settings(BaseSettings):
     trust_agent_refs: bool = False
     trust_approvals: bool = False
     network_enforced: bool | None = None
+    canary_namespace: str = ""
+    canary_interval: float = Field(default=1800.0, ge=60)
+    canary_pull_secrets: Annotated[tuple[str, ...], NoDecode] = ()
     host_users: bool | None = None
     depot: DepotSettings = DepotSettings()
     state_dir: Path = Field(default_factory=default_state_dir)
@@ -225,7 +231,7 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("pull_secrets", "index_hosts", "watch_namespaces", mode="before")
+    @field_validator("pull_secrets", "canary_pull_secrets", "index_hosts", "watch_namespaces", mode="before")
     @classmethod
     def _words(cls, value: object) -> object:
         """Take a comma-separated list."""

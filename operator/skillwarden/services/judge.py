@@ -20,6 +20,7 @@ from ..domain.verdict import Approval
 from ..kube.kinds import Kind
 from .approvals import decided
 from .guard import Guard
+from .isolation import Isolation
 from .ports import Cluster, Feed, Now, SandboxSetup
 from .records import ApprovalRecord, PolicyRecord, SkillRecord, agent_record, approval_record, policy_record
 from .runtimes import choose_platform
@@ -255,36 +256,30 @@ class Judge:
 
 
 def network_condition(
-    *, enforced: bool | None, labels: dict[str, str], others: tuple[str, ...]
+    isolation: Isolation, *, labels: dict[str, str], others: tuple[str, ...]
 ) -> ConditionDraft:
     """Return the condition NetworkIsolated.
 
     Parameters
     ----------
-    enforced
-        What the platform attests of the cluster's network plugin; ``None``: nothing.
+    isolation
+        What is known of the cluster's network plugin.
     labels
         Of the sandbox, for the message only.
     others
         Names of foreign NetworkPolicies that open it: they are additive, so one suffices.
     """
     kind = ConditionType.NETWORK_ISOLATED
-    if others:
+    if others and isolation.enforced is not False:
         text = (
             f"NetworkPolicy {', '.join(others)} also selects this sandbox and opens it."
             f" Narrow its podSelector so that {LABEL_COMPONENT}={labels[LABEL_COMPONENT]} is out."
         )
         return ConditionDraft(kind, Status.FALSE, NetworkReason.OVERLAPPING_POLICY, text)
-    match enforced:
+    match isolation.enforced:
         case True:
-            text = "The platform attests that NetworkPolicies are enforced; ours denies by default."
-            return ConditionDraft(kind, Status.TRUE, NetworkReason.ENFORCED, text)
+            return ConditionDraft(kind, Status.TRUE, NetworkReason.ENFORCED, isolation.text)
         case False:
-            text = "This cluster's network plugin does not enforce NetworkPolicies."
-            return ConditionDraft(kind, Status.FALSE, NetworkReason.NOT_ENFORCED, text)
+            return ConditionDraft(kind, Status.FALSE, NetworkReason.NOT_ENFORCED, isolation.text)
         case None:
-            text = (
-                "Nobody attests that this cluster's network plugin enforces NetworkPolicies."
-                " Set SKILLWARDEN_NETWORK_ENFORCED once you know."
-            )
-            return ConditionDraft(kind, Status.UNKNOWN, NetworkReason.UNKNOWN, text)
+            return ConditionDraft(kind, Status.UNKNOWN, NetworkReason.UNKNOWN, isolation.text)

@@ -18,6 +18,7 @@ from ..domain.conditions import ScannedReason
 from ..domain.errors import SkillwardenError
 from ..kube.kinds import Kind
 from .approvals import requests_of
+from .canary import CanaryProber
 from .observe import SANDBOX_SELECTOR, NetworkPolicyRecord, network_policy_record, pod_record
 from .ports import Body, Cluster, Feed, NameFindings, Observer, SandboxSetup, SourceFindings, Timing
 from .reconcile_accepted import AcceptedReconciler
@@ -86,6 +87,7 @@ class Parts:
     name_findings: NameFindings
     source_findings: SourceFindings
     observer: Observer
+    canary: CanaryProber | None = None
 
 
 class Operator:
@@ -130,6 +132,12 @@ class Operator:
         self._tasks = [asyncio.create_task(self._work(), name=f"worker-{n}") for n in range(self._workers)]
         self._tasks.append(asyncio.create_task(self._resync(), name="resync"))
         self._tasks.append(asyncio.create_task(self._follow_advisories(), name="advisories"))
+        if self._parts.canary is not None:
+            self._tasks.append(asyncio.create_task(self._parts.canary.run(), name="canary"))
+
+    def isolation_changed(self) -> None:
+        """Queue every skill: what is known of the network's isolation is another than before."""
+        self._skills(self._parts.store.skills.values())
 
     async def stop(self) -> None:
         """Let go of the queue and end the workers."""

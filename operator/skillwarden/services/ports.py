@@ -181,8 +181,6 @@ class SandboxSetup:
         How a sandbox reaches the depot.
     host_users
         ``False`` puts each Pod in a user namespace of its own; ``None`` leaves it to the cluster.
-    network_enforced
-        Whether the platform attests that NetworkPolicies are enforced; ``None``: nobody said.
     token
         Issues the depot token for one lock, content and input.
     seal_key
@@ -202,7 +200,6 @@ class SandboxSetup:
     arch: str = "amd64"
     depot: DepotEndpoint
     host_users: bool | None = None
-    network_enforced: bool | None = None
     token: Callable[[str, str, str | None], str]
     seal_key: bytes = field(repr=False)
 

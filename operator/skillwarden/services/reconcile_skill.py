@@ -97,7 +97,7 @@ class SkillReconciler:
     def network(self, key: SkillKey) -> ConditionDraft:
         """Return the condition NetworkIsolated of a skill."""
         return network_condition(
-            enforced=self._tools.setup.network_enforced,
+            self._tools.isolation,
             labels=self._tools.children.labels(key),
             others=self._tools.children.openers(key),
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from .approvals import Requests
 from .children import Children
 from .execute import Executor
+from .isolation import Isolation
 from .judge import Judge
 from .notify import Notifier
 from .ports import Cluster, Now, SandboxSetup, Timing
@@ -35,6 +36,8 @@ class Tools:
         Events and audit records.
     sources
         Pinned ConfigMaps.
+    isolation
+        What is known of the cluster's network.
     setup, timing, now
         Settings and the clock.
     """
@@ -48,6 +51,7 @@ class Tools:
     executor: Executor
     notifier: Notifier
     sources: ConfigMapSources
+    isolation: Isolation
     setup: SandboxSetup
     timing: Timing
     now: Now
