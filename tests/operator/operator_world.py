@@ -40,6 +40,7 @@ VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 KEY = "0123456789abcdef0123456789abcdef"
 API = "skillwarden.io/v1alpha1"
 FAST = Timing(
+    mark_interval=timedelta(seconds=0.5),
     retry=timedelta(seconds=0.2),
     retry_limit=timedelta(seconds=1),
     # Two busy cores are slow, and an in-progress status that is written all the same is one write more.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -542,3 +543,22 @@ async def test_what_is_decided_and_done_is_on_record_and_the_chain_holds(world: 
     bans = [item["bans"] for item in seen if item["event"] == "PackagePolicy" and "bans" in item]
     assert bans == [["PyPI audited *"]]
     assert verify(read("file", path.read_bytes().splitlines())).problems == []
+
+
+# -- the depot's disk ----------------------------------------------------------------------------------
+
+
+async def test_the_depot_is_told_what_is_in_use(world: World, user: Client) -> None:
+    world.index.wheel("marked")
+    await user.apply(make_service("marked"))
+    status = await user.until_skill("demo", Ready="Ready")
+
+    async def marked() -> set[str]:
+        return {
+            digest
+            for path in (world.root / "depot" / "marks").iterdir()
+            for digest in re.findall(r"sha256:[0-9a-f]{64}", path.read_text())
+        }
+
+    wanted = {status["lock"]["digest"], status["contentDigest"]}
+    await user.until(marked, lambda found: wanted <= found, "the mark")

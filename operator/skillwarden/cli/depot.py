@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from ..api.v1alpha1.quantity import whole_bytes
 from ..depot.fetch import FetchSettings, check_netrc
 from ..depot.serving import Listening, serving
 from ..depot.tokens import check_secret
@@ -54,6 +55,13 @@ def serve(  # noqa: PLR0917 - typer names every option by its parameter
     max_file_bytes: Annotated[
         int, typer.Option(min=1, metavar="BYTES", help="The largest artefact that is taken.")
     ] = 512 * 2**20,
+    max_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="QUANTITY",
+            help="What the folder may hold, such as 10Gi; what nobody uses then goes. Without it: anything.",
+        ),
+    ] = None,
 ) -> None:
     """Serve the depot until it is told to stop (SIGTERM, SIGINT).
 
@@ -63,6 +71,7 @@ def serve(  # noqa: PLR0917 - typer names every option by its parameter
     try:
         listening = _listening(listen, unix)
         secret = read_key(key_file)
+        limit = None if max_size is None else _size(max_size)
         check_netrc()
     except InvalidInputError as error:
         raise _stop(error, EXIT_USAGE) from error
@@ -72,7 +81,7 @@ def serve(  # noqa: PLR0917 - typer names every option by its parameter
         max_bytes=max_file_bytes,
     )
     try:
-        asyncio.run(_until_stopped(state, listening, secret=secret, settings=settings))
+        asyncio.run(_until_stopped(state, listening, secret=secret, settings=settings, max_size=limit))
     except SkillwardenError as error:
         raise _stop(error, EXIT_FAILED) from error
 
@@ -94,17 +103,29 @@ def read_key(path: Path | None) -> bytes:
 
 
 async def _until_stopped(
-    state: Path, listening: Listening, *, secret: bytes, settings: FetchSettings
+    state: Path,
+    listening: Listening,
+    *,
+    secret: bytes,
+    settings: FetchSettings,
+    max_size: int | None,
 ) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    async with serving(state, listening, secret=secret, settings=settings) as runner:
+    async with serving(state, listening, secret=secret, settings=settings, max_size=max_size) as runner:
         for address in runner.addresses:
             where = address if isinstance(address, str) else f"{address[0]}:{address[1]}"
             typer.echo(f"depot: listening on {where}", err=True)
         await stopped.wait()
+
+
+def _size(text: str) -> int:
+    try:
+        return whole_bytes(text)
+    except ValueError as error:
+        raise InvalidInputError(f"--max-size {text!r} is no quantity.", fix="Such as 10Gi.") from error
 
 
 def _listening(listen: str | None, unix: Path | None) -> Listening:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 
@@ -17,7 +18,7 @@ from ..domain.finding import ScanResult
 from ..domain.lock import Lock
 from ..domain.package import Ecosystem, PackageId
 from .digests import hex_of
-from .protocol import FetchReport, MissingArtefact
+from .protocol import DepotFullError, FetchReport, InUse, MissingArtefact, Usage
 
 T = TypeVar("T")
 
@@ -115,6 +116,20 @@ class DepotClient:
             raise UnavailableError(f"the depot lost the lock {lock.digest} between two calls.")
         return facts
 
+    async def mark(self, holder: str, in_use: InUse, *, seconds: float) -> Usage:
+        """Say what is in use for some time, in place of what this holder said before."""
+        body = {
+            "seconds": seconds,
+            "locks": sorted(in_use.locks),
+            "contents": sorted(in_use.contents),
+            "inputs": sorted(in_use.inputs),
+        }
+        answer = await self._call("PUT", f"/v1/marks/{quote(holder, safe='')}", json=body)
+        usage = _read(lambda record: Usage(**record), answer)
+        if usage is None:
+            raise UnavailableError("the depot knows no marks: it is of another release than the operator.")
+        return usage
+
     async def _ask_of(self, lock: Lock, what: str, allowed_hosts: Collection[str]) -> Any:
         path, ask = f"/v1/locks/{lock.digest}/{what}", {"allowedHosts": sorted(allowed_hosts)}
         answer = await self._call("POST", path, json=ask, seconds=self._fetch_timeout)
@@ -194,6 +209,8 @@ def _answer(response: aiohttp.ClientResponse, body: bytes) -> Any:
             raise IntegrityError(f"the depot refused what it was given: {_problem(body)}")
         case 400 | 413 | 422:
             raise InvalidInputError(f"the depot refused what it was given: {_problem(body)}")
+        case 507:
+            raise DepotFullError(_problem(body))
         case status:
             raise UnavailableError(f"the depot answered with HTTP status {status}: {_problem(body)}")
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..domain.errors import IntegrityError
+from .room import Room
 
 CHUNK = 1 << 20
 #: A temp file younger than this may belong to a writer that has not taken its lock yet.
@@ -26,16 +27,21 @@ _SWEEP_AFTER_SECONDS = 60
 class PendingFile:
     """A file being written in the temp folder; it gets its name only when its hash is the promised one."""
 
-    def __init__(self, folder: Path, *, algorithm: str = "sha256") -> None:
+    def __init__(self, folder: Path, *, room: Room, algorithm: str = "sha256") -> None:
+        self._room = room
+        self._landed = False
         self._path = folder / uuid.uuid4().hex
         self._file = self._path.open("xb")
         # Held until close: the sweep of another process takes only what nobody holds.
         fcntl.flock(self._file, fcntl.LOCK_EX)
         self._hash = hashlib.new(algorithm)
         self.size = 0
+        self._taken = 0
 
     def write(self, data: bytes) -> None:
-        """Append and hash."""
+        """Append and hash; raises ``DepotFullError`` where there is no room."""
+        self._room.take(len(data))
+        self._taken += len(data)
         self._file.write(data)
         self._hash.update(data)
         self.size += len(data)
@@ -61,19 +67,23 @@ class PendingFile:
         self._file.flush()
         os.fsync(self._file.fileno())
         target.parent.mkdir(parents=True, exist_ok=True)
-        self._path.replace(target)
+        with self._room.landing(target, self.size):
+            self._path.replace(target)
+        self._landed = True
         sync_folder(target.parent)
 
     def close(self) -> None:
         """Drop what was not committed."""
+        if not self._landed:
+            self._room.drop(self._taken)
         self._path.unlink(missing_ok=True)
         self._file.close()
 
 
 @contextlib.contextmanager
-def pending(folder: Path, *, algorithm: str = "sha256") -> Iterator[PendingFile]:
+def pending(folder: Path, *, room: Room, algorithm: str = "sha256") -> Iterator[PendingFile]:
     """Open a pending file and drop it at the end, unless it was committed."""
-    file = PendingFile(folder, algorithm=algorithm)
+    file = PendingFile(folder, room=room, algorithm=algorithm)
     try:
         yield file
     finally:
@@ -117,10 +127,10 @@ def remove_if_same(path: Path, file: BinaryIO) -> None:
             path.unlink()
 
 
-def write_sealed(path: Path, data: bytes, *, temp: Path) -> None:
+def write_sealed(path: Path, data: bytes, *, temp: Path, room: Room) -> None:
     """Write a record that is not known by its own hash, with a seal: its hash in the first line."""
     sealed = hashlib.sha256(data).hexdigest().encode() + b"\n" + data
-    with pending(temp) as file:
+    with pending(temp, room=room) as file:
         file.write(sealed)
         file.commit(path, digest=f"sha256:{hashlib.sha256(sealed).hexdigest()}")
 

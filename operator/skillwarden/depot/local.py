@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable, Collection
 from typing import ParamSpec, TypeVar
 
@@ -12,7 +13,7 @@ from ..domain.finding import ScanResult
 from ..domain.lock import Lock
 from .fetch import Fetcher
 from .inspect import Inspector
-from .protocol import FetchReport
+from .protocol import DepotFullError, FetchReport, InUse, Usage
 from .store import DepotStore
 
 P = ParamSpec("P")
@@ -74,6 +75,10 @@ class LocalDepot:
         except OSError as error:
             raise store_failed(error) from error
 
+    async def mark(self, holder: str, in_use: InUse, *, seconds: float) -> Usage:
+        """Say what is in use for some time."""
+        return await in_thread(self._store.mark, holder, in_use, seconds=seconds)
+
     async def put_scan(self, result: ScanResult) -> None:
         """Keep a scan result."""
         await in_thread(self._store.put_scan, result)
@@ -102,7 +107,11 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 
 
 def store_failed(error: OSError) -> UnavailableError:
-    """Return what to say where the disk fails."""
+    """Return what to say where the disk fails, or has no room left."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return DepotFullError(
+            f"the depot's disk is full: {error.strerror}.", fix="Give the depot a larger volume."
+        )
     return UnavailableError(
         f"the depot's store cannot be used: {error.strerror or error}.",
         fix="Check the folder given as the depot's state: its disk, and who may write it.",

@@ -7,9 +7,47 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..domain.artefact_facts import LockFacts
+from ..domain.errors import UnavailableError
 from ..domain.finding import ScanResult
 from ..domain.lock import Lock
 from ..domain.package import PackageId
+
+
+class DepotFullError(UnavailableError):
+    """There is no room for what was to be kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How full a depot is.
+
+    Attributes
+    ----------
+    used, limit
+        Bytes; ``None``: there is no bound.
+    deleted, refused
+        Files deleted to make room, and writes refused for want of it, since its process began.
+    """
+
+    used: int
+    limit: int | None
+    deleted: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """What an operator still needs, by digest.
+
+    Attributes
+    ----------
+    locks, contents, inputs
+        With a lock go its artefacts, and all that is known of them.
+    """
+
+    locks: frozenset[str] = frozenset()
+    contents: frozenset[str] = frozenset()
+    inputs: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -107,6 +145,10 @@ class Depot(Protocol):
 
         Parameters as ``fetch``; what cannot be had or read is among ``unread``.
         """
+        ...
+
+    async def mark(self, holder: str, in_use: InUse, *, seconds: float) -> Usage:
+        """Say what is in use for some time, in place of what this holder said before."""
         ...
 
     async def put_scan(self, result: ScanResult) -> None:

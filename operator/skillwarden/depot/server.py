@@ -11,6 +11,7 @@ import binascii
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
@@ -22,9 +23,10 @@ from ..domain.finding import ScanResult
 from ..domain.lock import Lock
 from ..domain.package import PackageId
 from . import sandbox_api
+from .digests import hex_of
 from .fetch import Fetcher
 from .local import LocalDepot
-from .protocol import Depot
+from .protocol import Depot, DepotFullError, InUse
 from .store import DepotStore
 from .tokens import InvalidTokenError, check_secret, is_operator, verify
 
@@ -37,6 +39,9 @@ MAX_INPUT_BYTES = 1 << 20
 MAX_LOCK_BYTES = 8 << 20
 MAX_SCAN_BYTES = 32 << 20
 MAX_ASK_BYTES = 64 << 10
+#: Some 75 bytes a digest: 100,000 Skills with three each.
+MAX_MARK_BYTES = 32 << 20
+MAX_MARK_SECONDS = 30 * 86400
 
 DEPOT: web.AppKey[Depot] = web.AppKey("depot")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -65,6 +70,7 @@ def build_app(store: DepotStore, fetcher: Fetcher, *, secret: bytes) -> web.Appl
     for kind in ("contents", "inputs"):
         app.router.add_put(f"/v1/{kind}/{{digest}}", _put_bytes(kind))
         app.router.add_get(f"/v1/{kind}/{{digest}}", _get_bytes(kind))
+    app.router.add_put("/v1/marks/{holder}", _mark)
     app.router.add_put("/v1/locks/{digest}", _put_lock)
     app.router.add_get("/v1/locks/{digest}", _get_lock)
     app.router.add_post("/v1/locks/{digest}/fetch", _fetch)
@@ -104,6 +110,9 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         )
     except IntegrityError as error:
         return _problem(409, error)
+    except DepotFullError as error:
+        log.error("%s %s: %s", request.method, request.path, error)
+        return _problem(507, error)
     except UnavailableError as error:
         log.error("%s %s: %s", request.method, request.path, error)
         return _problem(503, error)
@@ -217,6 +226,21 @@ async def _get_lock(request: web.Request) -> web.Response:
 
 async def _lock_for_key(request: web.Request) -> web.Response:
     return _record(await request.app[DEPOT].lock_for_key(request.match_info["key"]))
+
+
+async def _mark(request: web.Request) -> web.Response:
+    ask = await _json(request, MAX_MARK_BYTES)
+    try:
+        seconds = float(ask["seconds"])
+        found = {kind: frozenset(str(item) for item in ask[kind]) for kind in ("locks", "contents", "inputs")}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidInputError(f"the body does not say what is in use: {error!r}.") from error
+    if not 0 < seconds <= MAX_MARK_SECONDS:
+        raise InvalidInputError(f"a mark holds for {MAX_MARK_SECONDS} seconds at most.")
+    for digest in frozenset().union(*found.values()):
+        hex_of(digest)
+    usage = await request.app[DEPOT].mark(request.match_info["holder"], InUse(**found), seconds=seconds)
+    return web.json_response(asdict(usage))
 
 
 async def _asked(request: web.Request) -> tuple[Lock, list[str]]:

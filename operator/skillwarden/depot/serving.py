@@ -27,7 +27,12 @@ class Listening:
 
 @contextlib.asynccontextmanager
 async def serving(
-    state: Path, listening: Listening, *, secret: bytes, settings: FetchSettings
+    state: Path,
+    listening: Listening,
+    *,
+    secret: bytes,
+    settings: FetchSettings,
+    max_size: int | None = None,
 ) -> AsyncIterator[web.AppRunner]:
     """Serve a depot for the time of the context; ``runner.addresses`` tells where.
 
@@ -37,7 +42,7 @@ async def serving(
         Where the folder cannot be used or the address cannot be listened on.
     """
     try:
-        store = await asyncio.to_thread(DepotStore, state)
+        store = await asyncio.to_thread(DepotStore, state, max_size=max_size)
     except OSError as error:
         raise UnavailableError(f"the folder {state} cannot be used: {error.strerror}.") from error
     async with Fetcher(store, settings=settings) as fetcher:

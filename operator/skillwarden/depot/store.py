@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +23,8 @@ from ..domain.finding import ScanResult
 from ..domain.lock import Lock
 from . import files
 from .digests import hex_of, split_artefact_digest
+from .protocol import InUse, Usage
+from .room import MARKS, Room, bounded, write_mark
 
 _LATEST = "latest"
 
@@ -32,7 +35,9 @@ class DepotStore:
     Parameters
     ----------
     root
-        Folder of the store; made where it is absent. Several processes may share it.
+        Folder of the store; made where it is absent. Several processes may share it where it has no limit.
+    max_size
+        Bytes that it may hold; ``None``: no bound.
 
     Raises
     ------
@@ -40,13 +45,33 @@ class DepotStore:
         Where the folder cannot be made or written.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, max_size: int | None = None) -> None:
         self._root = root
         self._temp = root / "tmp"
-        for folder in ("artefacts", "contents", "inputs", "locks", "keys", "scans", "facts", "tmp"):
+        for folder in ("artefacts", "contents", "inputs", "locks", "keys", "scans", "facts", "tmp", MARKS):
             (root / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
         files.sweep(self._temp)
+        self.room = Room(root, limit=bounded(root, max_size))
+        # A mark must be taken most of all where there is no room.
+        self._marks = Room(root)
         self._verified: dict[str, tuple[int, int, int]] = {}
+
+    def mark(self, holder: str, in_use: InUse, *, seconds: float) -> Usage:
+        """Keep what a holder says is in use, for some time; return how full the store is."""
+        record = {
+            "expires": time.time() + seconds,
+            "locks": sorted(in_use.locks),
+            "contents": sorted(in_use.contents),
+            "inputs": sorted(in_use.inputs),
+        }
+        write_mark(self._root, holder, record, self._write_mark)
+        return self.room.usage
+
+    def _write_mark(self, path: Path, data: bytes) -> None:
+        files.write_sealed(path, data, temp=self._temp, room=self._marks)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        files.write_sealed(path, data, temp=self._temp, room=self.room)
 
     # Contents and inputs: bytes by digest.
 
@@ -124,7 +149,7 @@ class DepotStore:
         except FileNotFoundError:
             return False
         if self._verified.get(digest) == state:
-            return True
+            return self._used(path)
         file = self.open_artefact(digest)
         if file is None:
             return False
@@ -143,13 +168,15 @@ class DepotStore:
             files.remove_if_same(path, file)
             file.close()
             return None
+        self._used(path)
         self._verified[digest] = _identity(os.fstat(file.fileno()))
         return file
 
     @contextlib.contextmanager
     def new_artefact(self, digest: str) -> Iterator[files.PendingFile]:
         """Open a pending file for ``commit_artefact``; it is dropped at the end unless committed."""
-        with files.pending(self._temp, algorithm=split_artefact_digest(digest)[0]) as file:
+        algorithm = split_artefact_digest(digest)[0]
+        with files.pending(self._temp, room=self.room, algorithm=algorithm) as file:
             yield file
 
     def commit_artefact(self, file: files.PendingFile, *, digest: str) -> None:
@@ -185,7 +212,7 @@ class DepotStore:
     def _put_bytes(self, kind: str, data: bytes) -> str:
         digest = digest_of(data)
         if self._get_bytes(kind, digest) is None:
-            with files.pending(self._temp) as file:
+            with files.pending(self._temp, room=self.room) as file:
                 file.write(data)
                 file.commit(self._bytes_path(kind, digest), digest=digest)
         return digest
@@ -196,7 +223,7 @@ class DepotStore:
             with path.open("rb") as file:
                 data = file.read()
                 if digest_of(data) == digest:
-                    return data
+                    return data if self._used(path) else None
                 files.remove_if_same(path, file)
         except FileNotFoundError:
             pass
@@ -204,15 +231,23 @@ class DepotStore:
 
     def _put_record(self, path: Path, record: dict[str, Any]) -> None:
         data = json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
-        if files.read_sealed(path) != data:
-            files.write_sealed(path, data, temp=self._temp)
+        if files.read_sealed(path) != data or not self._used(path):
+            self._write(path, data)
 
     def _get_record(self, path: Path) -> dict[str, Any] | None:
         data = files.read_sealed(path)
-        if data is None:
+        if data is None or not self._used(path):
             return None
         record: dict[str, Any] = json.loads(data)
         return record
+
+    def _used(self, path: Path) -> bool:
+        """Note that a file is used; ``False``: it has just been deleted to make room."""
+        try:
+            self.room.touch(path)
+        except FileNotFoundError:
+            return False
+        return True
 
     def _bytes_path(self, kind: str, digest: str) -> Path:
         name = hex_of(digest)

@@ -44,6 +44,7 @@ from ..services.fence import Fenced
 from ..services.guard import APPROVAL_PROBE, Guard
 from ..services.isolation import Isolation
 from ..services.judge import Judge
+from ..services.marks import Marker
 from ..services.notify import Notifier
 from ..services.operator import WATCHED, Operator, Parts
 from ..services.ports import Audit, Cluster, SandboxSetup, Timing
@@ -381,6 +382,14 @@ def _wire(
         source_findings=remembered_source_findings,
         observer=metrics,
         canary=_canary(settings, cluster, setup, isolation),
+        marker=Marker(
+            store,
+            stages.depot,
+            holder=settings.lease or f"operator on {socket.gethostname()}",
+            interval=timing.mark_interval,
+            retry=timing.retry,
+            on_usage=metrics.depot_used,
+        ),
     )
     core = Operator(parts, workers=settings.workers)
     isolation.on_change = core.isolation_changed

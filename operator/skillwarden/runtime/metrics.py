@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from ..depot.protocol import Usage
 from ..domain.finding import ScannerReport
 
 #: Seconds; a resolution or a scan takes from moments to a minute.
@@ -70,6 +71,23 @@ class Metrics:
             ("sink",),
             registry=self.registry,
         )
+
+        self._depot = {
+            name: Gauge(f"skillwarden_depot_{name}", what, registry=self.registry)
+            for name, what in (
+                ("bytes", "Bytes that the depot holds."),
+                ("limit_bytes", "Bytes that the depot may hold; NaN: there is no bound."),
+                ("deleted_files", "Files that the depot deleted to make room since it started."),
+                ("refused_writes", "Writes that the depot refused for want of room since it started."),
+            )
+        }
+
+    def depot_used(self, usage: Usage) -> None:
+        """Show how full the depot is."""
+        self._depot["bytes"].set(usage.used)
+        self._depot["limit_bytes"].set(_number(usage.limit))
+        self._depot["deleted_files"].set(usage.deleted)
+        self._depot["refused_writes"].set(usage.refused)
 
     def audited(self, sink: str) -> None:
         """Count an audit record that was written."""

@@ -19,6 +19,7 @@ from ..domain.errors import SkillwardenError
 from ..kube.kinds import Kind
 from .approvals import requests_of
 from .canary import CanaryProber
+from .marks import Marker
 from .observe import SANDBOX_SELECTOR, NetworkPolicyRecord, network_policy_record, pod_record
 from .ports import Body, Cluster, Feed, NameFindings, Observer, SandboxSetup, SourceFindings, Timing
 from .reconcile_accepted import AcceptedReconciler
@@ -88,6 +89,7 @@ class Parts:
     source_findings: SourceFindings
     observer: Observer
     canary: CanaryProber | None = None
+    marker: Marker | None = None
 
 
 class Operator:
@@ -132,6 +134,8 @@ class Operator:
         self._tasks = [asyncio.create_task(self._work(), name=f"worker-{n}") for n in range(self._workers)]
         self._tasks.append(asyncio.create_task(self._resync(), name="resync"))
         self._tasks.append(asyncio.create_task(self._follow_advisories(), name="advisories"))
+        if self._parts.marker is not None:
+            self._tasks.append(asyncio.create_task(self._parts.marker.run(), name="marks"))
         if self._parts.canary is not None:
             self._tasks.append(asyncio.create_task(self._parts.canary.run(), name="canary"))
 

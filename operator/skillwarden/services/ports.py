@@ -249,6 +249,8 @@ class Timing:
         How often the advisories are looked at for a new revision.
     kinds_poll
         How often the API server is asked which of our kinds it serves.
+    mark_interval
+        How often the depot is told what is in use.
     source_poll
         How often a pinned ConfigMap that cannot be used is looked at again: ConfigMaps are not watched.
     """
@@ -263,3 +265,4 @@ class Timing:
     advisory_poll: timedelta = timedelta(seconds=5)
     kinds_poll: timedelta = timedelta(seconds=10)
     source_poll: timedelta = timedelta(seconds=30)
+    mark_interval: timedelta = timedelta(minutes=10)
