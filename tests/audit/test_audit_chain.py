@@ -102,6 +102,11 @@ def test_what_was_done_to_a_chain_is_found(tamper: Callable[[Lines], Lines], pla
     assert words in result.problems[0]
 
 
+def test_a_changed_record_is_not_called_missing_as_well() -> None:
+    (problem,) = verified(changed(chain_of(4))).problems
+    assert "was changed" in problem
+
+
 def test_a_beginning_that_is_elsewhere_is_a_note_and_a_missing_head_a_problem() -> None:
     lines = chain_of(5)
     result = verified(lines[2:])

@@ -22,7 +22,7 @@ RECORDS = (
         {"namespace": "web", "skill": "shop", "verdict": "Denied", "reasons": ["=cmd|' /C calc'!A0"]},
     ),
     ("Verdict", {"namespace": "web", "skill": "news", "verdict": "Allowed"}),
-    ("Launch", {"namespace": "web", "owner": "Skill news", "pod": "news-0"}),
+    ("Launch", {"namespace": "web", "skill": "news", "pod": "news-0"}),
     ("Approval", {"namespace": "data", "approval": "a1", "actor": "dana", "effect": "Approved"}),
 )
 

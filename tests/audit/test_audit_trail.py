@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -91,7 +92,10 @@ def test_half_a_line_is_taken_out_and_recorded(tmp_path: Path) -> None:
     with trail(FileSink(path)):
         pass
     assert checked(path).records == 3
-    assert records(path)[-1]["torn"]["bytes"] == 27
+    torn = records(path)[-1]["torn"]
+    assert torn["bytes"] == 27
+    # Set aside, not thrown away: it may be all that is left of a decision.
+    assert (tmp_path / torn["file"]).read_bytes() == b'{"apiVersion": "audit.skill'
 
 
 def test_a_file_whose_last_record_was_changed_gets_a_chain_of_its_own(tmp_path: Path) -> None:
@@ -146,6 +150,9 @@ class _Shaky:
             raise OSError(28, "No space left on device")
         self.events.append((event, dict(fields)))
 
+    def sync(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
@@ -161,6 +168,75 @@ def test_what_does_not_fit_is_counted_and_said_in_the_chain_once_there_is_room()
     kept = [fields["number"] for event, fields in sink.events if event == "Verdict"]
     assert kept == [0, 1, 2]
     assert [fields for event, fields in sink.events if event == "Lost"] == [{"records": 5}]
+
+
+def test_what_was_lost_is_said_although_nothing_comes_after_it() -> None:
+    """The queue empties while more is lost: nothing is left that would carry the number along."""
+    sink, lost = _Shaky(), []
+    sink.gate.set()
+    with trail(sink, limit=0, on_lost=lost.append) as log:
+        log.record("Verdict", number=1)
+    assert lost == ["file"]
+    assert ("Lost", {"records": 1}) in sink.events
+
+
+def test_what_is_not_written_at_the_end_counts_as_lost() -> None:
+    sink, lost = _Shaky(), []
+    with trail(sink, on_lost=lost.append) as log:
+        log.record("Verdict", number=1)
+        assert sink.asked.wait(20)
+    assert lost == ["file"]
+
+
+def test_a_disk_that_is_full_from_the_start_keeps_nobody_from_governing(tmp_path: Path) -> None:
+    path, room = tmp_path / "audit.jsonl", threading.Event()
+    sink = FileSink(path)
+    begun = sink._begin
+
+    def full(now: datetime, fields: Any) -> None:
+        if not room.is_set():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        begun(now, fields)
+
+    sink._begin = full  # type: ignore[method-assign]
+    with trail(sink) as log:
+        log.record("Verdict", number=1)
+        room.set()
+    assert [item["event"] for item in records(path)] == ["Start", "Verdict"]
+    assert checked(path).records == 2
+
+
+def test_every_record_says_which_operator_wrote_it(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    with trail(FileSink(path), always={"operator": "pod-1", "version": "2"}) as log:
+        log.record("Verdict", skill="demo")
+    assert {(item["operator"], item["version"]) for item in records(path)} == {("pod-1", "2")}
+
+
+def test_a_rotation_whose_new_file_cannot_be_opened_is_got_over(tmp_path: Path) -> None:
+    path, written = tmp_path / "logs" / "audit.jsonl", threading.Semaphore(0)
+    failed = threading.Event()
+    sink = FileSink(path)
+    opened = sink._open
+
+    def watched() -> None:
+        try:
+            opened()
+        except OSError:
+            failed.set()
+            raise
+
+    sink._open = watched  # type: ignore[method-assign]
+    with trail(sink, on_written=lambda _: written.release()) as log:
+        assert written.acquire(timeout=20)
+        path.rename(tmp_path / "old")
+        path.mkdir()
+        log.record("Verdict", number=1)
+        assert failed.wait(20)
+        path.rmdir()
+        assert written.acquire(timeout=20)
+    result = checked(tmp_path / "old", path)
+    assert (result.records, len(result.heads)) == (2, 1)
 
 
 def test_recording_does_not_wait_for_a_reader_of_standard_output() -> None:
@@ -244,5 +320,9 @@ def test_a_record_that_would_be_too_long_says_what_it_leaves_out(tmp_path: Path)
     with trail(FileSink(path)) as log:
         log.record("Verdict", skill="demo", reasons=["x" * 1000] * 200)
     last = records(path)[-1]
-    assert (last["skill"], last["leftOut"]) == ("demo", ["reasons"])
+    assert last["skill"] == "demo"
+    # The first reasons stay.
+    assert len(last["reasons"]) + last["leftOut"]["reasons"] == 200
+    assert len(last["reasons"]) > 20
+    assert len(lines(path)[-1]) < 64 * 1024
     assert checked(path).records == 2

@@ -271,6 +271,8 @@ REFUSED: dict[str, tuple[Body, str]] = {
         {"priorityClass": {"create": True}, "operator": {"priorityClassName": "high"}},
         "leave operator.priorityClassName empty",
     ),
+    "a claim for no file": ({"audit": {"file": {"existingClaim": "audit"}}}, "audit.file.enabled is off"),
+    "nothing on record": ({"audit": {"stdout": False}}, "nothing that is decided would be on record"),
     "two volumes of the depot": (
         {"depot": {"storage": {"existingClaim": "disk", "emptyDir": True}}},
         "exclude each other",

@@ -12,8 +12,6 @@ import pytest
 from aiohttp import web
 from operator_world import SERVICE, Client, World, condition, make_policy, make_run, make_skill
 
-from skillwarden.audit.record import parse
-from skillwarden.audit.verify import read, verify
 from skillwarden.kube.kinds import Kind
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
@@ -508,41 +506,6 @@ async def test_a_ban_that_no_watch_has_delivered_yet_prevents_the_launch_of_anot
         run = await user.until_run("demo-1", "Failed")
         assert condition(run, "Complete")["reason"] == "NotAllowed"
     await user.until_pods(0)
-
-
-# -- the audit trail -----------------------------------------------------------------------------------
-
-
-async def test_what_is_decided_and_done_is_on_record_and_the_chain_holds(world: World, user: Client) -> None:
-    world.index.wheel("audited")
-    ban = {"ecosystem": "PyPI", "names": ["audited"], "message": "use another"}
-    await user.apply(make_service("audited"))
-    await user.until_skill("demo", Ready="Ready")
-    await user.apply(make_policy("security", bans=[ban]))
-    await user.until_skill("demo", Compliant="Banned")
-    await user.until_pods(0)
-    path = world.root / "audit.jsonl"
-
-    async def events() -> list[dict[str, Any]]:
-        found = (parse(line) for line in path.read_bytes().splitlines())
-        return [record for record in found if record and record.get("namespace") == user.namespace]
-
-    seen = await user.until(
-        events, lambda found: any(item["event"] == "Removal" for item in found), "the removal"
-    )
-    told = [item for item in seen if item["event"] in {"Verdict", "Launch", "Removal"}]
-    assert [item["event"] for item in told][:2] == ["Verdict", "Launch"]
-    first, launch = told[:2]
-    assert (first["verdict"], first["maturity"]) == ("Allowed", "Autonomous")
-    assert first["policies"] == [
-        {"policy": f"PackagePolicy {user.namespace}/rules", "rule": "listed", "generation": 1}
-    ]
-    assert launch["lock"] == first["lock"]
-    assert launch["content"] == first["content"]
-    assert {item["verdict"] for item in told if item["event"] == "Verdict"} == {"Allowed", "Denied"}
-    bans = [item["bans"] for item in seen if item["event"] == "PackagePolicy" and "bans" in item]
-    assert bans == [["PyPI audited *"]]
-    assert verify(read("file", path.read_bytes().splitlines())).problems == []
 
 
 # -- the depot's disk ----------------------------------------------------------------------------------

@@ -74,6 +74,13 @@
 - {name: SKILLWARDEN_LOG_LEVEL, value: {{ .logLevel }}}
 - {name: SKILLWARDEN_LOG_FORMAT, value: {{ .logFormat }}}
 {{- end }}
+{{- with .Values.audit }}
+- {name: SKILLWARDEN_AUDIT_STDOUT, value: {{ .stdout | quote }}}
+{{- if .file.enabled }}
+- {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+- {name: SKILLWARDEN_AUDIT_FILE, value: /var/log/skillwarden/$(POD_NAME).jsonl}
+{{- end }}
+{{- end }}
 - {name: SKILLWARDEN_METRICS_ADDRESS, value: ":{{ .Values.metrics.port }}"}
 {{- include "skillwarden.networkEnv" . }}
 {{- with .Values.operator.extraEnv }}

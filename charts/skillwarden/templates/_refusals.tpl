@@ -22,6 +22,12 @@
 {{- if and (not $v.operator.serviceAccount.create) (not $v.operator.serviceAccount.name) -}}
 {{- fail "operator.serviceAccount.create is off, so operator.serviceAccount.name must name the account that exists." -}}
 {{- end -}}
+{{- if and $v.audit.file.existingClaim (not $v.audit.file.enabled) -}}
+{{- fail "audit.file.existingClaim is given, but audit.file.enabled is off: turn it on, or leave the claim empty." -}}
+{{- end -}}
+{{- if not (or $v.audit.stdout $v.audit.file.enabled) -}}
+{{- fail "audit.stdout and audit.file.enabled are both off: nothing that is decided would be on record." -}}
+{{- end -}}
 {{- if and $v.priorityClass.create $v.operator.priorityClassName -}}
 {{- fail "priorityClass.create makes a PriorityClass of its own: leave operator.priorityClassName empty, or turn it off." -}}
 {{- end -}}

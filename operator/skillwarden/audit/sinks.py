@@ -33,6 +33,10 @@ class Sink(Protocol):
         """Append a record wholly or not at all; raises ``OSError`` where it cannot."""
         ...
 
+    def sync(self) -> None:
+        """Make what was written last as long as this machine's disk; raises ``OSError`` where it cannot."""
+        ...
+
     def close(self) -> None:
         """Let go of what is held."""
         ...
@@ -65,6 +69,9 @@ class StreamSink:
             left = left[os.write(self._descriptor, left) :]
         self._chain.take(record)
 
+    def sync(self) -> None:
+        """Leave it to whoever collects."""
+
     def close(self) -> None:
         """Leave the descriptor to its owner."""
 
@@ -72,8 +79,8 @@ class StreamSink:
 class FileSink:
     """A file that is appended to, by one process at a time; a restart goes on with its chain.
 
-    A line that a kill left half written is taken out and recorded. A file that is moved away (rotation) is
-    followed by a new one that goes on with the chain.
+    A line that a kill left half written is set aside in a file of its own beside it, and recorded. A file
+    that is moved away (rotation) is followed by a new one that goes on with the chain.
 
     Parameters
     ----------
@@ -88,6 +95,7 @@ class FileSink:
         self._chain = Chain()
         self._descriptor = -1
         self._size = 0
+        self._half = False
 
     def open(self, now: datetime, fields: Mapping[str, Any]) -> None:
         """Open the file, find where its chain stands, and record the start.
@@ -98,12 +106,18 @@ class FileSink:
             Where another process writes it: two would fork the chain.
         """
         self._open()
+        try:
+            self._begin(now, fields)
+        except OSError:
+            # Whoever tries again finds it as it is now.
+            self.close()
+            raise
+
+    def _begin(self, now: datetime, fields: Mapping[str, Any]) -> None:
         last, torn = self._last()
         found: dict[str, Any] = {}
         if torn:
-            found["torn"] = {"bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}
-            os.ftruncate(self._descriptor, self._size - len(torn))
-            self._size -= len(torn)
+            found["torn"] = self._set_aside(torn)
         if last is not None:
             self._chain.take(last)
         elif self._size:
@@ -113,6 +127,12 @@ class FileSink:
     def write(self, event: str, time: datetime, fields: Mapping[str, Any]) -> None:
         """Append a record."""
         self._follow()
+        if self._half:
+            # It could not be taken back when it failed, and would break this line.
+            os.ftruncate(self._descriptor, self._size)
+            self._half = False
+        # Not what we count: whoever rotates may cut the file.
+        self._size = os.fstat(self._descriptor).st_size
         record = self._chain.link(event, time, fields)
         data = line_of(record)
         try:
@@ -120,12 +140,17 @@ class FileSink:
             while left:
                 left = left[os.write(self._descriptor, left) :]
         except OSError:
-            # Half a line would break the next one.
+            self._half = True
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, self._size)
+                self._half = False
             raise
         self._size += len(data)
         self._chain.take(record)
+
+    def sync(self) -> None:
+        """Make what was written durable."""
+        os.fsync(self._descriptor)
 
     def close(self) -> None:
         """Make what was written durable, and close the file."""
@@ -134,6 +159,19 @@ class FileSink:
                 os.fsync(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def _set_aside(self, torn: bytes) -> dict[str, Any]:
+        """Move what stands after the last whole line to a file of its own; return what is to be recorded."""
+        digest = hashlib.sha256(torn).hexdigest()
+        aside = self._path.with_name(f"{self._path.name}.torn-{digest[:12]}")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        with os.fdopen(os.open(aside, flags, 0o600), "wb") as file:
+            file.write(torn)
+            file.flush()
+            os.fsync(file.fileno())
+        os.ftruncate(self._descriptor, self._size - len(torn))
+        self._size -= len(torn)
+        return {"bytes": len(torn), "sha256": digest, "file": aside.name}
 
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -147,6 +185,9 @@ class FileSink:
                 f"another process writes the audit file {self._path}.",
                 fix="Give each operator a file of its own (SKILLWARDEN_AUDIT_FILE).",
             ) from error
+        except OSError:
+            self.close()
+            raise
         self._size = os.fstat(self._descriptor).st_size
 
     def _follow(self) -> None:
@@ -155,8 +196,8 @@ class FileSink:
             there = self._path.lstat()
         except FileNotFoundError:
             there = None
-        ours = os.fstat(self._descriptor)
-        if there is None or (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+        ours = os.fstat(self._descriptor) if self._descriptor >= 0 else None
+        if ours is None or there is None or (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
             self.close()
             self._open()
 

@@ -7,6 +7,7 @@ is room.
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 LIMIT = 10_000
 _RETRY_SECONDS = 1.0
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 Entry = tuple[str, datetime, Mapping[str, Any]]
 
 
@@ -33,6 +35,12 @@ class _State:
     waiting: deque[Entry]
     lost: int = 0
     failing: bool = False
+    opened: bool = False
+
+    @property
+    def owes(self) -> bool:
+        """Whether anything is to be written: a record, or that some are missing."""
+        return bool(self.waiting or self.lost)
 
 
 class Trail:
@@ -45,7 +53,9 @@ class Trail:
     now
         UTC clock.
     about
-        What every ``Start`` says, such as the operator's version.
+        What every ``Start`` says.
+    always
+        What every record says, such as the operator's version.
     limit
         Records that wait for one sink at most; what comes then is lost, and counted.
     on_written, on_lost
@@ -58,13 +68,15 @@ class Trail:
         *,
         now: Callable[[], datetime],
         about: Mapping[str, Any],
+        always: Mapping[str, Any] | None = None,
         limit: int = LIMIT,
         on_written: Callable[[str], None] = lambda _: None,
         on_lost: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._sinks = tuple(sinks)
         self._now = now
-        self._about = about
+        self._always = dict(always or {})
+        self._about = {**about, **self._always}
         self._limit = limit
         self._on_written = on_written
         self._on_lost = on_lost
@@ -82,18 +94,24 @@ class Trail:
         Raises
         ------
         OSError, InvalidInputError
-            Where a sink cannot be written from the start.
+            Where a sink cannot be written because it is set up wrongly. A full disk is no such reason: it is
+            tried again, for what runs must be governed meanwhile.
         """
         for sink in self._sinks:
-            sink.open(self._now(), self._about)
-            self._on_written(sink.name)
+            try:
+                self._open(sink)
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                log.error("audit records cannot be written", sink=sink.name, error=str(error))
+                self._states[sink.name].failing = True
         for thread in self._threads:
             thread.start()
 
     def record(self, event: str, **fields: Any) -> None:
         """Take a record; empty fields are left out. It is written soon."""
         kept = {key: value for key, value in fields.items() if value not in (None, "", [], {})}
-        entry = (event, self._now(), kept)
+        entry = (event, self._now(), {**kept, **self._always})
         with self._changed:
             for sink in self._sinks:
                 state = self._states[sink.name]
@@ -111,13 +129,22 @@ class Trail:
         for thread, sink in zip(self._threads, self._sinks, strict=True):
             if thread.ident is not None:
                 thread.join(seconds)
-            left = len(self._states[sink.name].waiting)
-            if left:
+            state = self._states[sink.name]
+            for _ in state.waiting:
+                self._on_lost(sink.name)
+            if left := len(state.waiting) + state.lost:
                 log.error("audit records were not written before the end", sink=sink.name, records=left)
             if not thread.is_alive():
                 sink.close()
 
+    def _open(self, sink: Sink) -> None:
+        sink.open(self._now(), self._about)
+        self._states[sink.name].opened = True
+        self._on_written(sink.name)
+
     def _lose(self, sink: Sink, state: _State) -> None:
+        if not state.lost:
+            log.error("audit records are lost: too many wait", sink=sink.name, waiting=len(state.waiting))
         state.lost += 1
         self._on_lost(sink.name)
 
@@ -125,10 +152,11 @@ class Trail:
         state = self._states[sink.name]
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: state.waiting or self._ending)
-                if not state.waiting:
+                self._changed.wait_for(lambda: state.owes or self._ending)
+                if not state.owes:
                     return
-                entry, lost, last_try = state.waiting[0], state.lost, self._ending
+                entry = state.waiting[0] if state.waiting else None
+                lost, last_try = state.lost, self._ending
             if self._written(sink, state, entry, lost):
                 continue
             if last_try:
@@ -136,15 +164,20 @@ class Trail:
             with self._changed:
                 self._changed.wait_for(lambda: self._ending, timeout=_RETRY_SECONDS)
 
-    def _written(self, sink: Sink, state: _State, entry: Entry, lost: int) -> bool:
-        """Write a record, and before it how many are missing; what cannot be written waits."""
+    def _written(self, sink: Sink, state: _State, entry: Entry | None, lost: int) -> bool:
+        """Write how many are missing, and the one that waits longest; what cannot be written waits."""
         try:
+            if not state.opened:
+                self._open(sink)
             if lost:
-                sink.write("Lost", self._now(), {"records": lost})
+                sink.write("Lost", self._now(), {"records": lost, **self._always})
                 with self._changed:
                     state.lost -= lost
-            sink.write(*_bounded(entry))
-        except OSError as error:
+                self._on_written(sink.name)
+            if entry is not None:
+                sink.write(*_bounded(entry))
+        except Exception as error:
+            # Whatever it is: a thread that ended would lose everything from here on, in silence.
             if not state.failing:
                 log.error("audit records cannot be written", sink=sink.name, error=str(error))
             state.failing = True
@@ -152,17 +185,49 @@ class Trail:
         if state.failing:
             log.info("audit records are written again", sink=sink.name)
         state.failing = False
-        with self._changed:
-            state.waiting.popleft()
-        self._on_written(sink.name)
+        if entry is not None:
+            with self._changed:
+                state.waiting.popleft()
+            self._on_written(sink.name)
+        if not state.owes:
+            self._sync(sink)
         return True
+
+    def _sync(self, sink: Sink) -> None:
+        try:
+            sink.sync()
+        except OSError as error:
+            log.error(
+                "audit records may not outlast a crash of this machine", sink=sink.name, error=str(error)
+            )
 
 
 def _bounded(entry: Entry) -> Entry:
     """Return an entry whose line is not longer than one may be; what is left out is said."""
     event, time, fields = entry
-    size = len(line_of(fields))
-    if size <= MAX_LINE // 2:
+    room = MAX_LINE // 2
+    if len(line_of(fields)) <= room:
         return entry
-    kept = {key: value for key, value in fields.items() if len(line_of({key: value})) <= MAX_LINE // 32}
-    return event, time, {**kept, "leftOut": sorted(fields.keys() - kept.keys())}
+    kept: dict[str, Any] = {}
+    left_out: dict[str, int] = {}
+    for name, value in sorted(fields.items(), key=lambda item: len(line_of({item[0]: item[1]}))):
+        # The short ones first: who, what and when stay, and of a long list its beginning.
+        items = value if isinstance(value, list) else [value]
+        fitting = _fitting(items, room)
+        room -= len(line_of({name: items[:fitting]}))
+        if fitting == len(items):
+            kept[name] = value
+            continue
+        left_out[name] = len(items) - fitting
+        if isinstance(value, list):
+            kept[name] = value[:fitting]
+    return event, time, {**kept, "leftOut": left_out}
+
+
+def _fitting(items: Sequence[Any], room: int) -> int:
+    """Count the first items that fit into some bytes."""
+    for count, item in enumerate(items):
+        room -= len(line_of({"": item}))
+        if room < 0:
+            return count
+    return len(items)

@@ -85,6 +85,10 @@ def _problem(found: Found, result: Verification) -> str | None:
     if not (isinstance(name, str) and type(seq) is int and isinstance(previous, str)):
         return "it is no whole record"
     if hash_of(record) != record.get("hash"):
+        claimed = result.heads.setdefault(name, Chain(name))
+        if seq == claimed.seq + 1 and isinstance(record.get("hash"), str):
+            # It stands where it says, so that what follows on it is not called missing.
+            claimed.take(record)
         return f"record {seq} was changed: its hash is not that of its content"
     if record.get("event") == "Lost":
         result.lost += record["records"] if type(record.get("records")) is int else 0

@@ -136,9 +136,7 @@ def _matches(
     since: str | None,
     until: str | None,
 ) -> bool:
-    owner = str(record.get("owner", "")).partition(" ")
-    seen = {**record, "skill": record.get("skill") or (owner[2] if owner[0] == "Skill" else None)}
-    if any(value is not None and seen.get(name) != value for name, value in wanted.items()):
+    if any(value is not None and record.get(name) != value for name, value in wanted.items()):
         return False
     if events and str(record.get("event")).lower() not in {event.lower() for event in events}:
         return False
@@ -169,12 +167,14 @@ def _show(records: list[dict[str, Any]], form: Form, console: Console) -> None:
 
 
 def _row(record: dict[str, Any]) -> tuple[str, ...]:
-    names = ("skill", "owner", "approval", "name", "operator")
+    names = ("run", "skill", "approval", "name", "operator")
     subject = next((str(record[name]) for name in names if record.get(name)), "")
-    outcomes = ("verdict", "effect", "maturity", "pod", "generation", "records")
+    outcomes = ("pod",) if record.get("pod") else ("verdict", "effect", "maturity", "generation", "records")
     outcome = next((str(record[name]) for name in outcomes if record.get(name)), "")
-    reasons = record.get("reasons") or record.get("bans") or []
-    why = record.get("why") or record.get("reason") or record.get("error") or ""
+    reasons: Any = next(
+        (record[name] for name in ("added", "removed", "reasons", "bans") if record.get(name)), []
+    )
+    why = record.get("why") or record.get("message") or record.get("reason") or record.get("error") or ""
     shown = str(reasons[0]) if isinstance(reasons, list) and reasons else str(why)
     fixed = (str(record.get(name, "")) for name in _COLUMNS[:4])
     return (*fixed, subject, outcome, shown)

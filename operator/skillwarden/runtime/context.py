@@ -261,7 +261,8 @@ def _trail(settings: Settings, metrics: Metrics) -> Trail:
     return Trail(
         sinks,
         now=utc_now,
-        about={"actor": "skillwarden", "operator": socket.gethostname(), "version": __version__},
+        about={"actor": "skillwarden"},
+        always={"operator": socket.gethostname(), "version": __version__},
         on_written=metrics.audited,
         on_lost=metrics.audit_lost,
     )
@@ -317,13 +318,7 @@ def _wire(
     approval_guard = Guard(
         cluster, trust=settings.trust_approvals, timing=timing, now=utc_now, probe=APPROVAL_PROBE
     )
-    notifier = Notifier(
-        cluster,
-        now=utc_now,
-        reporter=socket.gethostname(),
-        audit=audit,
-        generation_of=store.generation_of,
-    )
+    notifier = Notifier(cluster, now=utc_now, reporter=socket.gethostname(), audit=audit)
     children = Children(store=store, setup=setup)
     judge = Judge(
         store=store,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import structlog
 
@@ -12,7 +13,6 @@ from ..builders.service_account import service_account_name
 from ..domain.assess import Failure
 from ..domain.conditions import SandboxReason
 from ..domain.decide import Ensure, RemovePod
-from ..domain.naming import ANNOTATION_CONTENT, ANNOTATION_LOCK
 from ..domain.skill import SkillKey
 from ..kube.errors import (
     AlreadyExists,
@@ -62,8 +62,16 @@ class Executor:
         self._children = children
         self._setup = setup
 
-    async def remove(self, namespace: str, pods: Sequence[RemovePod]) -> None:
-        """Delete Pods, each by uid: a successor of the same name is not meant."""
+    async def remove(self, namespace: str, pods: Sequence[RemovePod], *, facts: Mapping[str, Any]) -> None:
+        """Delete Pods, each by uid: a successor of the same name is not meant.
+
+        Parameters
+        ----------
+        namespace, pods
+            Which.
+        facts
+            For the audit record: whose they are.
+        """
         for item in pods:
             try:
                 await self._cluster.delete(
@@ -74,15 +82,18 @@ class Executor:
                 continue
             log.info("pod removed", namespace=namespace, pod=item.name, why=item.why)
             known = self._store.pods.get((namespace, item.name))
-            owner = f"{known.owner.kind} {known.owner.name}" if known is not None else None
+            same = known is not None and known.pod.uid == item.uid
+            about = (
+                {"lock": known.pod.lock_digest, "content": known.pod.content_digest} if same and known else {}
+            )
             self._audit.record(
                 "Removal",
                 actor="skillwarden",
-                namespace=namespace,
+                **({"namespace": namespace} | dict(facts)),
                 pod=item.name,
-                uid=item.uid,
-                owner=owner,
+                podUid=item.uid,
                 why=item.why,
+                **about,
             )
 
     async def ensure(self, record: SkillRecord, missing: Sequence[Ensure]) -> None:
@@ -149,8 +160,15 @@ class Executor:
                 Kind.NETWORK_POLICY, name=found.name, namespace=namespace, uid=found.uid
             )
 
-    async def launch(self, body: Body) -> Failure | None:
+    async def launch(self, body: Body, *, facts: Mapping[str, Any]) -> Failure | None:
         """Create a Pod, or adopt the one that is exactly it; return why not.
+
+        Parameters
+        ----------
+        body
+            The Pod.
+        facts
+            For the audit record: whose it is, and the decision that it rests on.
 
         Raises
         ------
@@ -179,16 +197,11 @@ class Executor:
         record = pod_record(made, seal_key=self._setup.seal_key)
         self._store.pods.put((record.namespace, record.pod.name), record)
         log.info("pod launched", namespace=meta["namespace"], pod=meta["name"])
-        notes = meta.get("annotations") or {}
+        about = {"lock": record.pod.lock_digest, "content": record.pod.content_digest}
         self._audit.record(
             "Adoption" if adopted else "Launch",
             actor="skillwarden",
-            namespace=meta["namespace"],
-            pod=meta["name"],
-            uid=made["metadata"].get("uid"),
-            owner=f"{record.owner.kind} {record.owner.name}",
-            lock=notes.get(ANNOTATION_LOCK),
-            content=notes.get(ANNOTATION_CONTENT),
+            **({**facts, "pod": meta["name"], "podUid": record.pod.uid} | about),
         )
         return None
 

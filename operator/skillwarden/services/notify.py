@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import structlog
 
 from ..api.v1alpha1 import GROUP, VERSION
-from ..domain.assess import Assessment, verdict_word
+from ..domain.assess import verdict_word
 from ..domain.conditions import shorten, timestamp
 from ..domain.naming import short_digest
-from ..domain.policy import PolicyRef
 from ..domain.skill import SkillKey
 from ..kube.errors import ApiError
 from ..kube.kinds import Kind
+from .facts import decision_facts, skill_facts
+from .judge import Judged
 from .ports import Audit, Cluster, Now
 
 log = structlog.get_logger(__name__)
@@ -37,8 +37,6 @@ class Notifier:
         Name of this operator instance.
     audit
         Takes the records.
-    generation_of
-        Returns a policy's generation, or ``None``, for the record.
     """
 
     def __init__(
@@ -48,44 +46,46 @@ class Notifier:
         now: Now,
         reporter: str,
         audit: Audit,
-        generation_of: Callable[[PolicyRef], int | None],
     ) -> None:
         self._cluster = cluster
         self._now = now
         self._reporter = reporter
         self._audit = audit
-        self._generation_of = generation_of
 
-    async def verdict_changed(
-        self, key: SkillKey, assessment: Assessment, *, before: str, agent: str | None
-    ) -> None:
-        """Record that a skill's verdict is another than before."""
-        word = verdict_word(assessment)
-        verdict, lock, scan = assessment.verdict, assessment.lock, assessment.scan
-        reason = str(assessment.compliant.reason)
+    async def verdict_changed(self, key: SkillKey, judged: Judged, *, before: tuple[str, str]) -> None:
+        """Record a decision that is another than before, and tell people where its outcome is.
+
+        Parameters
+        ----------
+        key, judged
+            The skill, and the decision.
+        before
+            Verdict and reason as the status had them; the same where only what they are about changed.
+        """
+        assessment = judged.assessment
+        word, reason = verdict_word(assessment), str(assessment.compliant.reason)
         self._audit.record(
             "Verdict",
             actor="skillwarden",
-            namespace=key.namespace,
-            skill=key.name,
-            uid=key.uid,
-            agent=agent,
-            maturity=assessment.maturity.value,
-            before=before,
-            verdict=word,
-            reason=reason,
-            reasons=[item.message for item in verdict.reasons] if verdict else [],
-            policies=[
-                {"policy": str(ref), "rule": rule, "generation": self._generation_of(ref)}
-                for ref, rule in (verdict.decided_by if verdict else ())
-            ],
-            lock=lock.digest if lock else None,
-            content=assessment.content_digest,
-            advisories=scan.advisory_revision if scan else None,
+            **skill_facts(key),
+            before=before[0] or "none",
+            **decision_facts(judged),
         )
+        if (word, reason) == before:
+            return
         kind = "Normal" if word == "Allowed" else "Warning"
         note = f"{word}: {assessment.compliant.message}"
         await self.event("Skill", key, kind=kind, reason=reason, note=note)
+
+    def run_refused(self, skill: SkillKey, run: str, judged: Judged, *, why: str) -> None:
+        """Record that a run may not start: its agent may be another than the skill's."""
+        self._audit.record(
+            "Verdict",
+            actor="skillwarden",
+            **skill_facts(skill, run=run),
+            why=why,
+            **decision_facts(judged),
+        )
 
     async def event(self, object_kind: str, key: SkillKey, *, kind: str, reason: str, note: str) -> None:
         """Create an Event; a failure to do so is logged and stops nothing."""

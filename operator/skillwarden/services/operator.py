@@ -312,6 +312,7 @@ class Operator:
             case Kind.PACKAGE_APPROVAL:
                 if _decision(before) != _decision(after):
                     self._skills(self._parts.store.skills.grouped(namespace))
+                self.queue.add((APPROVAL, *name))
                 for other in self._parts.store.approvals.grouped(namespace):
                     # One that asks for more takes the effect from another.
                     self.queue.add((APPROVAL, namespace, other.key.name))

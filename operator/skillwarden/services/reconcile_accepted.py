@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from ..domain.conditions import ConditionDraft, ConditionType, Status, merge
-from ..domain.policy import Policy
 from ..domain.skill import SkillKey
 from ..kube.errors import Conflict, NotFound
 from ..kube.kinds import Kind
+from .policy_notes import PolicyNotes
 from .ports import Audit, Body, Cluster, Now
 from .records import AgentRecord, PolicyRecord
 from .requeue import Requeue
@@ -36,7 +36,7 @@ class AcceptedReconciler:
     def __init__(
         self, *, store: Store, cluster: Cluster, now: Now, audit: Audit, cluster_policies: bool = True
     ) -> None:
-        self._audit = audit
+        self._notes = PolicyNotes(audit)
         self._cluster_policies = cluster_policies
         self._cluster = cluster
         self._now = now
@@ -48,11 +48,13 @@ class AcceptedReconciler:
 
     async def reconcile(self, kind: Kind, namespace: str, name: str, requeue: Requeue) -> None:
         """Bring one object's status up to date."""
-        if kind is Kind.CLUSTER_PACKAGE_POLICY and not self._cluster_policies:
-            return
         table = self._tables[kind]
         found: PolicyRecord | AgentRecord | None = table.get((namespace, name))
         if found is None:
+            self._notes.gone(kind, namespace, name)
+            return
+        if kind is Kind.CLUSTER_PACKAGE_POLICY and not self._cluster_policies:
+            self._notes.seen(kind, namespace, name, found, told=False)
             return
         record = found
         status = {
@@ -65,6 +67,7 @@ class AcceptedReconciler:
             ),
         }
         if not differs(status, record.status):
+            self._notes.seen(kind, namespace, name, record, told=True)
             return
         key = SkillKey(namespace, name, record.uid)
         body = apply_body(kind.kind, key, record.resource_version, status)
@@ -75,31 +78,10 @@ class AcceptedReconciler:
         except Conflict:
             requeue.retry()
             return
-        if record.status.get("observedGeneration") != record.generation:
-            self._record(kind, namespace, name, record)
+        told = record.status.get("observedGeneration") == record.generation
+        self._notes.seen(kind, namespace, name, record, told=told)
         if table.get((namespace, name)) is found:
             table.put((namespace, name), _renewed(record, written))
-
-    def _record(self, kind: Kind, namespace: str, name: str, record: PolicyRecord | AgentRecord) -> None:
-        """Keep for the record what a policy bans, or how far an agent is trusted, from now on."""
-        facts: dict[str, Any] = {"error": record.error}
-        match record:
-            case AgentRecord():
-                facts["maturity"] = record.maturity.value
-            case PolicyRecord(policy=Policy() as policy):
-                facts["enforcement"] = str(policy.enforcement)
-                facts["bans"] = [
-                    f"{ban.ecosystem.value} {' '.join(ban.names)} {ban.versions}" for ban in policy.bans
-                ]
-        self._audit.record(
-            kind.kind,
-            actor="skillwarden",
-            namespace=namespace,
-            name=name,
-            uid=record.uid,
-            generation=record.generation,
-            **facts,
-        )
 
 
 def _renewed(record: PolicyRecord | AgentRecord, written: Body) -> PolicyRecord | AgentRecord:

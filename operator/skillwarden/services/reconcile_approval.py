@@ -7,6 +7,7 @@ deleting and recreating a Skill. One that nobody decided and nobody asks for any
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from ..api.v1alpha1.package_approval import MAX_REQUESTERS
 from ..domain.approval_request import Effect, effect_of
@@ -70,12 +71,17 @@ class ApprovalReconciler:
         self._guard = guard
         self._notifier = notifier
         self._audit = audit
+        # Decisions that stand, so that one which is deleted is on record, too.
+        self._decided: dict[tuple[str, str], ApprovalRecord] = {}
 
     async def reconcile(self, namespace: str, name: str, requeue: Requeue) -> None:
         """Bring one request up to date."""
         record = self._store.approvals.get((namespace, name))
+        self._deleted(namespace, name, record)
         if record is None or record.request is None:
             return
+        if record.request.decision is not None:
+            self._decided[namespace, name] = record
         askers = self._requests.askers(namespace, name)
         if not askers and record.request.decision is None:
             await self._retire(record, requeue)
@@ -91,6 +97,14 @@ class ApprovalReconciler:
         decision = record.request.decision
         if decision is not None and decision.expires_at is not None and effect is not Effect.EXPIRED:
             requeue.after((decision.expires_at - self._now()).total_seconds() + 1)
+
+    def _deleted(self, namespace: str, name: str, record: ApprovalRecord | None) -> None:
+        """Keep for the record that a decision is gone: what it allowed must be asked for anew."""
+        before = self._decided.get((namespace, name))
+        if before is None or (record is not None and record.key.uid == before.key.uid):
+            return
+        del self._decided[namespace, name]
+        self._record(before, "Deleted", "It was deleted; what it decided counts no more.", actor="unknown")
 
     async def _retire(self, record: ApprovalRecord, requeue: Requeue) -> None:
         age = self._now() - record.created_at if record.created_at else _GRACE
@@ -128,26 +142,41 @@ class ApprovalReconciler:
             return
         before = next((str(item.get("reason")) for item in observed), "")
         if before != effect:
-            self._record(record, effect, text)
+            decided = record.request is not None and effect in {Effect.APPROVED, Effect.DENIED}
+            decision = record.request.decision if record.request and decided else None
+            self._record(
+                record,
+                effect,
+                text,
+                actor=decision.approver if decision else "skillwarden",
+                skills=list(askers[:MAX_REQUESTERS]),
+            )
         if effect in _TOLD and before != effect:
             kind = "Normal" if effect is Effect.APPROVED else "Warning"
             await self._notifier.event(
                 "PackageApproval", record.key, kind=kind, reason=_TOLD[effect], note=text
             )
 
-    def _record(self, record: ApprovalRecord, effect: Effect, text: str) -> None:
-        """Keep for the record what an approval does from now on, and who decided it."""
-        decision = record.request.decision if record.request else None
+    def _record(self, record: ApprovalRecord, effect: str, text: str, *, actor: str, **more: Any) -> None:
+        """Keep for the record what an approval does from now on, about what, and who decided it."""
+        request = record.request
+        decision = request.decision if request else None
+        declared = request.declared if request else None
         self._audit.record(
             "Approval",
-            actor=decision.approver if decision else "skillwarden",
+            actor=actor,
+            approver=decision.approver if decision else None,
             namespace=record.key.namespace,
             approval=record.key.name,
             uid=record.key.uid,
             effect=str(effect),
             message=text,
-            verdict=None if decision is None else ("Approved" if decision.approved else "Denied"),
+            package=f"{declared.ecosystem.value} {declared}" if declared else None,
+            artefacts=sorted(request.artefacts) if request else [],
+            findings=sorted(f"{kind} {id_}" for kind, id_ in request.findings) if request else [],
+            decision=None if decision is None else ("Approved" if decision.approved else "Denied"),
             reason=decision.reason if decision else None,
             maturity=decision.min_maturity.value if decision else None,
             expires=timestamp(decision.expires_at) if decision and decision.expires_at else None,
+            **more,
         )

@@ -13,15 +13,18 @@ from ..domain.conditions import (
     ConditionDraft,
     ConditionType,
     RunAcceptedReason,
+    RunCompleteReason,
     Status,
     timestamp,
 )
 from ..domain.decide import missing
 from ..domain.decide_run import RunPlan, decide_run
 from ..domain.errors import UnavailableError
+from ..domain.skill import SkillKey
 from ..domain.world import ObservedPod, RunPhase, RunWorld, Surroundings
 from ..kube.errors import ApiError, Conflict, NotFound
 from ..kube.kinds import Kind
+from .facts import decision_facts, skill_facts
 from .judge import Judged
 from .ports import Body
 from .reconcile_skill import SkillReconciler, same_judgement
@@ -71,7 +74,7 @@ class RunReconciler:
         body = self._body(run, skill, judged)
         world = self._observe(run, skill, judged, body)
         plan = decide_run(world)
-        await self._tools.executor.remove(namespace, plan.remove)
+        await self._tools.executor.remove(namespace, plan.remove, facts=_facts(run, skill))
         if plan.delete_run:
             await self._tools.cluster.delete(Kind.SKILL_RUN, name=name, namespace=namespace, uid=run.key.uid)
             return
@@ -198,7 +201,8 @@ class RunReconciler:
         if missing(self._skills.surroundings(skill, live.assessment, run.input_digest)):
             requeue.soon()
             return
-        failure = await self._tools.executor.launch(body)
+        facts = _facts(run, skill) | decision_facts(live)
+        failure = await self._tools.executor.launch(body, facts=facts)
         if failure is not None:
             self._launch_failures[run.key.uid] = failure
             self._tools.children.forget(skill.key)
@@ -233,6 +237,9 @@ class RunReconciler:
             requeue.soon()
             kind = "Normal" if plan.phase is RunPhase.SUCCEEDED else "Warning"
             complete = plan.complete
+            skill = self._tools.store.skills.get((run.key.namespace, run.spec.skill)) if run.spec else None
+            if complete.reason == RunCompleteReason.NOT_ALLOWED and skill is not None and judged is not None:
+                self._tools.notifier.run_refused(skill.key, run.key.name, judged, why=complete.message)
             await self._tools.notifier.event(
                 "SkillRun", run.key, kind=kind, reason=str(complete.reason), note=complete.message
             )
@@ -282,6 +289,13 @@ class RunReconciler:
             return ""
         data = text.encode()[-LOG_BYTES:]
         return data.decode(errors="replace").replace("\x00", "\ufffd")
+
+
+def _facts(run: RunRecord, skill: SkillRecord | None) -> dict[str, Any]:
+    """Return which skill and run an audit record is about; the skill may be gone."""
+    name = run.spec.skill if run.spec else ""
+    key = skill.key if skill is not None else SkillKey(run.key.namespace, name, "")
+    return skill_facts(key, run=run.key.name)
 
 
 _KEPT = ("podName", "lockDigest", "contentDigest", "startTime")

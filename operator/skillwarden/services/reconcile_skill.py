@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from ..domain.assess import Assessment, Failure, verdict_word
+from ..domain.assess import Assessment, Failure
 from ..domain.conditions import ConditionDraft
 from ..domain.decide import Plan, decide, missing
 from ..domain.lock import Lock
@@ -23,6 +23,7 @@ from ..domain.world import SkillWorld, Surroundings
 from ..kube.errors import Conflict, NotFound
 from ..kube.kinds import Kind
 from .children import wanted_of
+from .facts import decision_facts, skill_facts
 from .judge import Judged, network_condition
 from .ports import Body
 from .records import SkillRecord
@@ -72,7 +73,7 @@ class SkillReconciler:
         approvals = await self._tools.requests.ask(record, judged.assessment.verdict)
         world, pods = self._observe(record, judged)
         plan = decide(world)
-        await self._tools.executor.remove(namespace, plan.remove)
+        await self._tools.executor.remove(namespace, plan.remove, facts=skill_facts(record.key))
         if plan.ensure:
             await self._tools.executor.ensure(record, plan.ensure)
         if self._tools.judge.pursue(record, judged, waiter=requeue.soon):
@@ -177,8 +178,9 @@ class SkillReconciler:
         if missing(self.surroundings(record, live.assessment)):
             requeue.soon()
             return
+        facts = skill_facts(record.key) | decision_facts(live)
         for name in plan.launch:
-            failure = await self._tools.executor.launch(pods[name])
+            failure = await self._tools.executor.launch(pods[name], facts=facts)
             if failure is not None:
                 self._launch_failures[record.key.uid] = failure
                 self._tools.children.forget(record.key)
@@ -214,8 +216,7 @@ class SkillReconciler:
         if self._too_early(record, plan, requeue):
             return
         self._progress.pop(record.key.uid, None)
-        before = str(record.status.get("verdict") or "")
-        reason_before = _reason(record.status, "Compliant")
+        before = _decision(record.status)
         body = apply_body("Skill", record.key, record.resource_version, status)
         try:
             written = await self._tools.cluster.apply(Kind.SKILL, body, subresource="status")
@@ -228,13 +229,8 @@ class SkillReconciler:
         current = self._tools.store.skills.get((record.key.namespace, record.key.name))
         if current is record:
             self._tools.store.skills.put((record.key.namespace, record.key.name), record.with_status(written))
-        word, reason = verdict_word(assessment), str(assessment.compliant.reason)
-        settled = assessment.verdict is not None
-        if settled and (word, reason) != (before, reason_before):
-            agent = record.spec.agent if record.spec else None
-            await self._tools.notifier.verdict_changed(
-                record.key, assessment, before=before or "none", agent=agent
-            )
+        if assessment.verdict is not None and _decision(status) != before:
+            await self._tools.notifier.verdict_changed(record.key, judged, before=before[:2])
 
     def _sandbox_status(
         self, record: SkillRecord, world: SkillWorld, assessment: Assessment
@@ -304,7 +300,14 @@ def same_judgement(observed: Judged, live: Judged) -> bool:
     )
 
 
-def _reason(status: Any, kind: str) -> str:
-    return next(
-        (str(item.get("reason")) for item in status.get("conditions") or [] if item.get("type") == kind), ""
+def _decision(status: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
+    """Return what a status says was decided: the verdict and its reason, for whom, and about which bytes."""
+    conditions = status.get("conditions") or ()
+    reasons = [str(item.get("reason")) for item in conditions if item.get("type") == "Compliant"]
+    return (
+        str(status.get("verdict") or ""),
+        next(iter(reasons), ""),
+        str(status.get("maturity") or ""),
+        str((status.get("lock") or {}).get("digest") or ""),
+        str(status.get("contentDigest") or ""),
     )

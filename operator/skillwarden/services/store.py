@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..domain.grounds import one_line
-from ..domain.policy import Policy, PolicyRef
+from ..domain.policy import Policy
 from ..domain.skill import SkillKey
 from .observe import NetworkPolicyRecord, PodRecord, matches_selector
 from .records import AgentRecord, ApprovalRecord, PolicyRecord, RunRecord, SkillRecord
@@ -51,12 +51,6 @@ class Store:
             local=self.policies.grouped(namespace),
             cluster=self.cluster_policies.values(),
         )
-
-    def generation_of(self, ref: PolicyRef) -> int | None:
-        """Return a policy's generation as it was last seen, or ``None``."""
-        table = self.policies if ref.namespace else self.cluster_policies
-        record = table.get((ref.namespace or "", ref.name))
-        return record.generation if record is not None else None
 
     def pods_of(self, kind: str, key: SkillKey) -> tuple[PodRecord, ...]:
         """Return the Pods whose controller is this very object."""

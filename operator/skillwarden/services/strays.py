@@ -6,11 +6,15 @@ under our name that no verdict covers.
 
 from __future__ import annotations
 
+from typing import Any
+
 import structlog
 
 from ..domain.decide import RemovePod
+from ..domain.skill import SkillKey
 from ..kube.kinds import Kind
 from .execute import Executor
+from .facts import skill_facts
 from .observe import OwnerKey, pod_record
 from .ports import Cluster, SandboxSetup
 from .records import RunRecord, SkillRecord
@@ -83,4 +87,17 @@ class StrayCatcher:
 
     async def _remove(self, namespace: str, name: str, uid: str, why: str) -> None:
         log.warning("a stray pod is removed", namespace=namespace, pod=name, why=why)
-        await self._executor.remove(namespace, [RemovePod(name, uid, why)])
+        await self._executor.remove(
+            namespace, [RemovePod(name, uid, why)], facts=self._facts(namespace, name, uid)
+        )
+
+    def _facts(self, namespace: str, name: str, uid: str) -> dict[str, Any]:
+        """Return what an audit record can say of whose it claims to be, or was known to be."""
+        record = self._store.pods.get((namespace, name))
+        owner = self._known.get(uid) or (record.owner if record is not None else None)
+        match owner:
+            case OwnerKey(kind="Skill"):
+                return skill_facts(SkillKey(owner.namespace, owner.name, owner.uid))
+            case OwnerKey(kind="SkillRun"):
+                return {"namespace": namespace, "run": owner.name}
+        return {"namespace": namespace}
