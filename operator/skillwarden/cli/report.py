@@ -48,7 +48,7 @@ def command(
         async with connected(kubeconfig, context) as gateway:
             place = namespace_of(namespace, kubeconfig, context)
             body = await the_skill(gateway, place, skill)
-        lock, scan = await _records(body)
+        lock, scan = await records_of(body)
         if fmt is OutputFormat.JSON:
             record = {"lock": lock.to_json(), "scan": scan.to_json() if scan else None}
             typer.echo(json.dumps(record, indent=2))
@@ -59,7 +59,14 @@ def command(
     run_command("report", work())
 
 
-async def _records(body: dict[str, Any]) -> tuple[Lock, ScanResult | None]:
+async def records_of(body: dict[str, Any]) -> tuple[Lock, ScanResult | None]:
+    """Return a Skill's lock and its scan, from the depot.
+
+    Raises
+    ------
+    InvalidInputError
+        Where there is no lock, or the depot's settings do not suffice.
+    """
     status = body.get("status") or {}
     digest = (status.get("lock") or {}).get("digest")
     if not digest:
