@@ -251,7 +251,7 @@ class Stages:
         self._start(key, work, _any_failure, namespace, waiter)
 
     async def _bring(self, lock: Lock) -> None:
-        """Have the depot fetch a closure, under the fetch's own bounds; the scanner reports what is missing."""
+        """Have the depot fetch a closure within its own bounds; the scanner reports what is missing."""
         try:
             await self.depot.put_lock(lock)
             await self.depot.fetch(lock, artefact_hosts(lock))
