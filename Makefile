@@ -8,10 +8,10 @@ KEEP ?=
 # Tests run in this many processes at most; a module's tests stay together, for they share a cluster.
 WORKERS ?= 4
 
-.PHONY: help setup demo test e2e bench lint typecheck crds chart lock clean
+.PHONY: help setup demo test e2e threats-mutate bench lint typecheck crds chart lock clean
 
 help: ## Show this help
-	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 $(READY): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Skillwarden needs Python 3.11 or newer; set PYTHON=")'
@@ -30,6 +30,9 @@ test: $(READY) ## Run the tests (ARGS="tests/domain -x" runs these)
 
 e2e: $(READY) ## End-to-end tests in a kind cluster, or in the disposable one of KUBECONFIG=
 	@$(BIN)/python tests/e2e/run.py $(if $(KUBECONFIG),--kubeconfig $(KUBECONFIG)) $(if $(DISPOSABLE),--disposable $(DISPOSABLE)) $(if $(VALUES),--values $(VALUES)) $(if $(KEEP),--keep) $(if $(ARGS),-- $(ARGS))
+
+threats-mutate: $(READY) ## Take each defence out of a copy, and see whether a test notices
+	@$(BIN)/python tests/threats/mutate.py
 
 bench: $(READY) ## Measure what the design promises in numbers (ARGS="verdict lookup" runs these)
 	@$(BIN)/python -m benchmarks $(ARGS)

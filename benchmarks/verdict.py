@@ -119,18 +119,21 @@ def make_policies() -> tuple[Policy, ...]:
             # What no rule names needs an approval, or the approvals would not be looked at.
             unlisted=Action.REQUIRE_APPROVAL if number == 0 else None,
             max_advisory_age=timedelta(hours=48),
-            findings=FindingRules(min_release_age=timedelta(hours=72)),
+            findings=FindingRules(min_release_age=timedelta(hours=72), licence_deny=("AGPL-*", "SSPL-*")),
         )
         for number in range(POLICIES)
     )
 
 
 def make_scan(lock: Lock) -> ScanResult:
-    """Return the reports of four scanners, with an advisory on every twenty-fifth package."""
+    """Return the reports of six scanners, with an advisory on every twenty-fifth package."""
     ids = frozenset(package.id for package in lock.packages)
     ages = tuple(
         Finding(FindingKind.RELEASE_AGE, package.id, "released", published_at=NOW - timedelta(days=30))
         for package in lock.packages
+    )
+    licences = tuple(
+        Finding(FindingKind.LICENCE, package.id, "MIT OR Apache-2.0") for package in lock.packages
     )
     holes = tuple(
         Finding(
@@ -149,6 +152,8 @@ def make_scan(lock: Lock) -> ScanResult:
         ScannerReport(ScannerName.OSV, ScanState.FINDINGS, ids, holes),
         ScannerReport(ScannerName.PIP_AUDIT, ScanState.PASS, ids),
         ScannerReport(ScannerName.TYPOSQUAT, ScanState.PASS, ids),
+        ScannerReport(ScannerName.CONFUSION, ScanState.PASS, ids),
+        ScannerReport(ScannerName.ARTEFACT, ScanState.FINDINGS, ids, licences),
         ScannerReport(ScannerName.AGE, ScanState.FINDINGS, ids, ages),
     )
     return ScanResult(lock.digest, "revision", NOW, reports)

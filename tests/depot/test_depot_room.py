@@ -304,6 +304,10 @@ async def test_a_mark_and_a_refusal_through_the_served_depot(tmp_path: Path) -> 
             await client.mark("ns/lease", InUse(), seconds=1e9)
 
 
+def inputs(root: Path) -> list[Path]:
+    return [path for path in (root / "inputs").rglob("*") if path.is_file()]
+
+
 def test_a_store_that_is_killed_at_any_byte_holds_whole_files_alone(tmp_path: Path) -> None:
     """Killed five times among its writes; each start finds every file with the hash of its name."""
     root = tmp_path / "state"
@@ -322,14 +326,14 @@ def test_a_store_that_is_killed_at_any_byte_holds_whole_files_alone(tmp_path: Pa
         process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE)
         assert process.stdout is not None
         assert process.stdout.readline() == b"up\n"
-        before = sum(1 for _ in (root / "inputs").rglob("*"))
-        while sum(1 for _ in (root / "inputs").rglob("*")) < before + 3:
+        before = len(inputs(root))
+        while len(inputs(root)) < before + 2:
             pass
         process.send_signal(signal.SIGKILL)
         process.wait(20)
         process.stdout.close()
     store = DepotStore(root, max_size=1 << 30)
-    found = [path for path in (root / "inputs").rglob("*") if path.is_file()]
+    found = inputs(root)
     assert len(found) >= 10
     for path in found:
         assert store.get_input(f"sha256:{path.name}") is not None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from skillwarden.domain.artefact_facts import ArtefactFacts, Hook, LockFacts, UnreadArtefact
+from skillwarden.domain.artefact_facts import ArtefactFacts, Hook, LockFacts, MissingArtefact
 from skillwarden.domain.finding import FindingKind, ScannerName, ScanState
 from skillwarden.domain.licence import UNKNOWN
 from skillwarden.domain.lock import Artefact, Lock, LockedPackage, Platform
@@ -45,7 +45,7 @@ async def test_one_artefact_that_is_unread_makes_an_error(retryable: bool, make_
     gone, plain = (package.id for package in lock.packages)
 
     async def read(_: Lock) -> LockFacts:
-        return LockFacts({plain: ArtefactFacts()}, (UnreadArtefact(gone, "it is gone", retryable),))
+        return LockFacts({plain: ArtefactFacts()}, (MissingArtefact(gone, "it is gone", retryable),))
 
     report = await ArtefactScanner(read).scan(lock)
     assert (report.state, report.retryable) == (ScanState.ERROR, retryable)

@@ -11,8 +11,13 @@ from typing import Any, cast
 from skillwarden.depot.fetch import Fetcher
 from skillwarden.depot.local import LocalDepot
 from skillwarden.depot.store import DepotStore
-from skillwarden.domain.lock import Lock, Platform
-from skillwarden.services.stages import Stages
+from skillwarden.domain.errors import UnavailableError
+from skillwarden.domain.finding import ScannerName, ScanState
+from skillwarden.domain.lock import Artefact, Lock, LockedPackage, Platform
+from skillwarden.domain.package import Ecosystem, PackageId
+from skillwarden.scan.artefact import ArtefactScanner
+from skillwarden.scan.runner import ScanRunner
+from skillwarden.services.stages import Stages, reader_of
 
 LOCK = Lock(platform=Platform(python="3.12", arch="amd64"), packages=())
 CONTENT = "sha256:" + "0" * 64
@@ -40,3 +45,37 @@ async def test_two_skills_of_one_content_are_both_told_that_it_is_fetched(tmp_pa
         await stages.drain()
         assert sorted(told) == ["first", "second"]
         assert stages.fetched(LOCK, CONTENT) is True
+
+
+async def test_a_depot_that_cannot_fetch_shows_in_the_scanners_report() -> None:
+    """Not in a stage that fails without a word: the skill must say what is wrong."""
+
+    class Down:
+        async def put_lock(self, lock: Lock, key: str | None = None) -> None:
+            raise UnavailableError("the depot at depot.sock does not answer: refused.")
+
+        async def inspect(self, lock: Lock, hosts: object) -> object:
+            await self.put_lock(lock)
+
+        async def get_scan(self, *_: object) -> None:
+            return None
+
+    depot: Any = Down()
+    scanner = ArtefactScanner(reader_of(depot))
+    stages = Stages(
+        resolver=cast("Any", None),
+        scans=ScanRunner([scanner], deadline_seconds=30, max_concurrency=1),
+        depot=depot,
+        now=lambda: datetime.now(UTC),
+    )
+    package = LockedPackage(PackageId.of(Ecosystem.PYPI, "a", "1.0"), Artefact("a.whl", "sha256:" + "a" * 64))
+    lock = Lock(Platform("3.12"), (package,))
+    required = frozenset({ScannerName.ARTEFACT})
+    stages.scan(lock, revision="r", required=required, namespace="team", waiter=lambda: None)
+    await stages.drain()
+    result = await stages.scan_result(lock, "r", required)
+    await stages.close()
+    assert result is not None
+    [report] = result.reports
+    assert (report.state, report.retryable) == (ScanState.ERROR, True)
+    assert "the depot at depot.sock does not answer" in report.error

@@ -11,14 +11,14 @@ from urllib.parse import quote
 
 import aiohttp
 
-from ..domain.artefact_facts import ArtefactFacts, LockFacts, UnreadArtefact
+from ..domain.artefact_facts import ArtefactFacts, LockFacts, MissingArtefact
 from ..domain.content import digest_of
 from ..domain.errors import IntegrityError, InvalidInputError, UnavailableError
 from ..domain.finding import ScanResult
 from ..domain.lock import Lock
 from ..domain.package import Ecosystem, PackageId
 from .digests import hex_of
-from .protocol import DepotFullError, FetchReport, InUse, MissingArtefact, Usage
+from .protocol import DepotFullError, FetchReport, InUse, Usage
 
 T = TypeVar("T")
 
@@ -253,7 +253,7 @@ def _lock_facts(record: Mapping[str, Any]) -> LockFacts:
     return LockFacts(
         known={_package(row["package"]): ArtefactFacts.from_json(row["facts"]) for row in record["known"]},
         unread=tuple(
-            UnreadArtefact(_package(row["package"]), str(row["message"]), bool(row["retryable"]))
+            MissingArtefact(_package(row["package"]), str(row["message"]), bool(row["retryable"]))
             for row in record["unread"]
         ),
     )

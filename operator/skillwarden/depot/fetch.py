@@ -21,11 +21,12 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
+from ..domain.artefact_facts import MissingArtefact
 from ..domain.errors import IntegrityError, InvalidInputError, SkillwardenError, UnavailableError
 from ..domain.lock import Artefact, Lock
 from .digests import split_artefact_digest
 from .files import PendingFile
-from .protocol import FetchReport, MissingArtefact
+from .protocol import FetchReport
 from .store import DepotStore
 
 MAX_REDIRECTS = 5

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection
 
 from ..artefact.read import ArtefactFile, Folders, Unreadable, read_artefacts
-from ..domain.artefact_facts import ArtefactFacts, LockFacts, UnreadArtefact
+from ..domain.artefact_facts import ArtefactFacts, LockFacts, MissingArtefact
 from ..domain.lock import Lock, LockedPackage
 from ..domain.package import PackageId
 from .fetch import Fetcher
@@ -31,10 +31,7 @@ class Inspector:
     async def inspect(self, lock: Lock, allowed_hosts: Collection[str] = ()) -> LockFacts:
         """Return what is known of each package; what cannot be had or read is among ``unread``."""
         report = await self._fetcher.fetch(lock, allowed_hosts)
-        unread = {
-            item.package: UnreadArtefact(item.package, item.message, item.retryable)
-            for item in report.missing
-        }
+        unread = {item.package: item for item in report.missing}
         there = [package for package in lock.packages if package.id not in unread]
         folders = await self._folders(there)
         known: dict[PackageId, ArtefactFacts] = {}
@@ -44,7 +41,7 @@ class Inspector:
                     known[package.id] = facts
                 case Unreadable(reason):
                     message = f"{package.artefact.filename}: {reason}."
-                    unread[package.id] = UnreadArtefact(package.id, message, retryable=False)
+                    unread[package.id] = MissingArtefact(package.id, message, retryable=False)
         return LockFacts(known=known, unread=tuple(sorted(unread.values())))
 
     async def _folders(self, packages: Collection[LockedPackage]) -> dict[str, Folders | Unreadable]:

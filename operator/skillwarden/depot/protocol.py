@@ -6,11 +6,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..domain.artefact_facts import LockFacts
+from ..domain.artefact_facts import LockFacts, MissingArtefact
 from ..domain.errors import UnavailableError
 from ..domain.finding import ScanResult
 from ..domain.lock import Lock
-from ..domain.package import PackageId
 
 
 class DepotFullError(UnavailableError):
@@ -48,25 +47,6 @@ class InUse:
     locks: frozenset[str] = frozenset()
     contents: frozenset[str] = frozenset()
     inputs: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class MissingArtefact:
-    """One artefact that the depot could not get.
-
-    Attributes
-    ----------
-    package
-        Whose.
-    message
-        What went wrong and what would help.
-    retryable
-        Whether another try, with nothing else changed, may end otherwise.
-    """
-
-    package: PackageId
-    message: str
-    retryable: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,15 +75,15 @@ class ArtefactFacts:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class UnreadArtefact:
-    """An artefact of which nothing is known.
+class MissingArtefact:
+    """An artefact that could not be had, or not be read.
 
     Attributes
     ----------
     package
         Whose.
     message
-        What went wrong, in one line.
+        What went wrong and what would help.
     retryable
         Whether another try, with nothing else changed, may end otherwise.
     """
@@ -106,4 +106,4 @@ class LockFacts:
     """
 
     known: Mapping[PackageId, ArtefactFacts]
-    unread: tuple[UnreadArtefact, ...] = ()
+    unread: tuple[MissingArtefact, ...] = ()

@@ -195,8 +195,11 @@ class _Bench:
         for node, finding in self.view.findings:
             self._rule_on(node, finding, policy, ruling(rules, finding), tally)
         if rules.cares_for(FindingKind.LICENCE):
-            for node, finding in self.view.licences:
-                self._rule_on(node, finding, policy, ruling(rules, finding), tally)
+            for same in self.view.licences.values():
+                ruled = ruling(rules, same[0][1])
+                if ruled.action is not Action.ALLOW:
+                    for node, finding in same:
+                        self._rule_on(node, finding, policy, ruled, tally)
         for node, finding in self.view.undated:
             self._rule_on(node, finding, policy, age_ruling(rules, None, now), tally)
         for published, node, finding in self.view.dated:

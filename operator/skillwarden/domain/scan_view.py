@@ -64,7 +64,7 @@ class ScanView:
     findings
         Those that no passing of time settles, each with its package.
     licences
-        One of kind ``licence`` for each package: only some policies look at them.
+        Those of kind ``licence``, by licence: a closure has hundreds of packages and few licences.
     undated
         Findings of kind ``releaseAge`` whose upload time nobody knows.
     dated
@@ -74,13 +74,13 @@ class ScanView:
     """
 
     findings: Sequence[tuple[Node, Finding]]
-    licences: Sequence[tuple[Node, Finding]]
+    licences: Mapping[str, Sequence[tuple[Node, Finding]]]
     undated: Sequence[tuple[Node, Finding]]
     dated: Sequence[tuple[datetime, Node, Finding]]
     gaps: Mapping[ScannerName, ScanGap | None]
 
 
-_NOTHING = ScanView(findings=(), licences=(), undated=(), dated=(), gaps={})
+_NOTHING = ScanView(findings=(), licences={}, undated=(), dated=(), gaps={})
 _VIEWS: OrderedDict[tuple[int, int], tuple[Lock, ScanResult, ScanView]] = OrderedDict()
 
 
@@ -103,13 +103,14 @@ def view_of(lock: Lock, scan: ScanResult | None) -> ScanView:
 
 def _look(lock: Lock, scan: ScanResult) -> ScanView:
     closure = closure_of(lock)
-    findings, licences, undated, dated = [], [], [], []
+    findings, undated, dated = [], [], []
+    licences: dict[str, list[tuple[Node, Finding]]] = {}
     for finding in merge_findings(scan.reports):
         node = closure.by_id.get(finding.package)
         if node is None:
             continue  # the scanner's gap says so
         if finding.kind is FindingKind.LICENCE:
-            licences.append((node, finding))
+            licences.setdefault(finding.id, []).append((node, finding))
         elif finding.kind is not FindingKind.RELEASE_AGE:
             findings.append((node, finding))
         elif finding.published_at is None:

@@ -238,9 +238,7 @@ class Stages:
             before = self._scanned.get(key[1:])
             scanners = required | {report.scanner for report in before.reports} if before else required
             if scanners & READS_ARTEFACTS:
-                # Under the fetch's own bounds: what is missing, the scanner reports.
-                await self.depot.put_lock(lock)
-                await self.depot.fetch(lock, artefact_hosts(lock))
+                await self._bring(lock)
             result = await self._scans.scan(lock, advisory_revision=revision, required=scanners)
             self._scanned.put(key[1:], result)
             failed = [report for report in result.reports if report.error]
@@ -251,6 +249,14 @@ class Stages:
             await self.depot.put_scan(result)
 
         self._start(key, work, _any_failure, namespace, waiter)
+
+    async def _bring(self, lock: Lock) -> None:
+        """Have the depot fetch a closure within its own bounds; the scanner reports what is missing."""
+        try:
+            await self.depot.put_lock(lock)
+            await self.depot.fetch(lock, artefact_hosts(lock))
+        except SkillwardenError as error:
+            log.warning("artefacts cannot be fetched to be read", lock=lock.digest, error=str(error))
 
     def fetch(
         self,

@@ -1,0 +1,288 @@
+"""Each defence, the one place that it hangs on, and the tests that must fail when it is taken out.
+
+The threats are those of the threat model (docs/operations/threat-model.md). ``make threats-mutate`` takes
+each defence out of a copy in turn and reports every one whose loss no test noticed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Defence:
+    """One defence.
+
+    Attributes
+    ----------
+    threat
+        What it stands against.
+    file
+        Below ``operator/skillwarden``.
+    old, new
+        A text that stands in the file once, and what takes the defence out.
+    tests
+        What must fail then, as pytest takes it, below ``tests``.
+    """
+
+    threat: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+DEFENCES = (
+    # What is let in.
+    Defence("a URL as a requirement", "resolve/intake.py", "    _url,\n", "", "resolve/test_intake.py"),
+    Defence(
+        "an npm lock that brings something from elsewhere",
+        "resolve/npmlock.py",
+        "    _check_source(entry)\n",
+        "",
+        "resolve/test_npm_lock.py",
+    ),
+    Defence(
+        "a name that imitates a popular one",
+        "scan/typosquat.py",
+        "(_by_separators, _by_look, _by_words, _by_affix, _by_slip)",
+        "()",
+        "scan/test_typosquat_scanner.py",
+    ),
+    Defence(
+        "a public package called like a company's own",
+        "scan/confusion.py",
+        "if own not in _OWN or",
+        "if True or",
+        "scan/test_artefact_and_confusion_scanners.py",
+    ),
+    Defence(
+        "a version above every real one",
+        "scan/confusion.py",
+        "int(major[1]) <= MAX_MAJOR",
+        "True",
+        "scan/test_artefact_and_confusion_scanners.py",
+    ),
+    # What is scanned.
+    Defence(
+        "a scanner that did not look at every package",
+        "scan/runner.py",
+        "    if report.audited != expected:\n",
+        "    if False:\n",
+        "scan/test_scan_runner.py",
+    ),
+    Defence(
+        "a scanner's failure that reads as a pass",
+        "domain/scan_view.py",
+        "    if report.state is ScanState.ERROR:\n",
+        "    if False:\n",
+        "domain",
+    ),
+    Defence(
+        "advisories that are too old",
+        "domain/evaluate.py",
+        "    if stale is not None:\n",
+        "    if False:\n",
+        "domain/test_evaluate_scans.py",
+    ),
+    Defence(
+        "a package that is known to be malicious",
+        "domain/policy.py",
+        '"""A package known to be malicious is denied, always."""\n        return Action.DENY',
+        "return Action.ALLOW",
+        "domain",
+    ),
+    Defence(
+        "a wheel that runs code when Python starts",
+        "artefact/wheel.py",
+        'if not rest and place.endswith(".pth"):',
+        "if False:",
+        "artefact/test_artefact_hooks.py",
+    ),
+    Defence(
+        "a worm in a postinstall script",
+        "artefact/tarball.py",
+        '("preinstall", "install", "postinstall")',
+        '("preinstall", "install")',
+        "artefact/test_artefact_hooks.py",
+    ),
+    Defence(
+        "an artefact that two readers read differently",
+        "artefact/archive.py",
+        "            if name in self._members:\n",
+        "            if False:\n",
+        "artefact/test_artefact_hostile.py",
+    ),
+    Defence(
+        "an artefact that leads out of its folder",
+        "artefact/archive.py",
+        '    if name.startswith("/") or ".." in parts',
+        '    if False and ".." in parts',
+        "artefact/test_artefact_hostile.py",
+    ),
+    Defence(
+        "an archive that unpacks without end",
+        "artefact/archive.py",
+        "        if self.allowed < 0:\n",
+        "        if False:\n",
+        "artefact/test_artefact_hostile.py",
+    ),
+    Defence(
+        "code of the skill itself that decodes and runs something",
+        "domain/evaluate.py",
+        "            self._source(policy, tally)\n",
+        "",
+        "domain/test_evaluate_source.py",
+    ),
+    # What is judged.
+    Defence(
+        "an approval that lifts a denial or a ban",
+        "domain/evaluate.py",
+        "        if ground.action is Action.REQUIRE_APPROVAL:\n",
+        "        if True:\n",
+        "domain",
+    ),
+    Defence(
+        "an agent's maturity that is borrowed",
+        "domain/assess.py",
+        "    if agent.guarded is not True:\n",
+        "    if False:\n",
+        "services/test_assess.py",
+    ),
+    Defence(
+        "bytes of an approval that are others by now",
+        "domain/approvals.py",
+        "                for approval in self._by_artefact.get(node.package.artefact.digest, ())\n",
+        "                for approval in self._approvals\n",
+        "domain/test_evaluate_approvals.py",
+    ),
+    Defence(
+        "a denied licence behind AND",
+        "domain/licence.py",
+        "            found |= self._one()\n",
+        "            self._one()\n",
+        "domain/test_licence.py",
+    ),
+    # What is fetched and kept.
+    Defence(
+        "an artefact that is replaced in the index",
+        "depot/files.py",
+        "        if found != digest:\n",
+        "        if False:\n",
+        "depot/test_depot_fetch.py depot/test_depot_store.py",
+    ),
+    Defence(
+        "a redirect to somewhere else",
+        "depot/fetch.py",
+        "    if not host_allowed(url, hosts):\n",
+        "    if False:\n",
+        "depot/test_depot_fetch.py",
+    ),
+    Defence(
+        "a sandbox that asks the depot for what is the operator's",
+        "depot/server.py",
+        "        if not request.path.startswith(wanted):\n",
+        "        if False:\n",
+        "depot/test_depot_server.py",
+    ),
+    Defence(
+        "a full disk that takes what is in use",
+        "depot/room.py",
+        "            if in_use.keeps(entry):\n",
+        "            if False:\n",
+        "depot/test_depot_room.py",
+    ),
+    # What is run.
+    Defence(
+        "root by a set-uid program",
+        "builders/pod.py",
+        '"allowPrivilegeEscalation": False',
+        '"allowPrivilegeEscalation": True',
+        "builders/test_builders_pod.py",
+    ),
+    Defence(
+        "capabilities",
+        "builders/pod.py",
+        '"capabilities": {"drop": ["ALL"]}',
+        '"capabilities": {}',
+        "builders/test_builders_pod.py",
+    ),
+    Defence(
+        "a root file system that can be written",
+        "builders/pod.py",
+        '"readOnlyRootFilesystem": True',
+        '"readOnlyRootFilesystem": False',
+        "builders/test_builders_pod.py",
+    ),
+    Defence(
+        "a service account's token",
+        "builders/pod.py",
+        '"automountServiceAccountToken": False',
+        '"automountServiceAccountToken": True',
+        "builders/test_builders_pod.py",
+    ),
+    Defence(
+        "memory without end",
+        "builders/pod.py",
+        '        "memory": str(resources.memory),\n',
+        "",
+        "builders/test_builders_pod.py",
+    ),
+    Defence(
+        "a run without end",
+        "builders/pod.py",
+        '        spec["activeDeadlineSeconds"] = request.timeout_seconds\n',
+        "        pass\n",
+        "builders/test_builders_pod.py",
+    ),
+    Defence(
+        "the network",
+        "builders/network_policy.py",
+        '            "egress": [_to_depot(depot), *(_to_peer(peer) for peer in egress)],\n',
+        '            "egress": [{}],\n',
+        "builders/test_builders_pod.py",
+    ),
+    Defence(
+        "Python packages with other bytes than the lock's",
+        "sandbox/install.py",
+        '"--require-hashes", ',
+        "",
+        "sandbox/test_sandbox_prepare.py",
+    ),
+    Defence(
+        "a Pod that is forged or edited",
+        "services/seal.py",
+        "    return hmac.compare_digest(str(carried).encode(), seal(body, key=key).encode())\n",
+        "    return True\n",
+        "services operator/test_operator_promises.py",
+    ),
+    Defence(
+        "npm packages with other bytes than the lock's",
+        "sandbox/install_npm.py",
+        "    if found != artefact.hex:\n",
+        "    if False:\n",
+        "sandbox/test_sandbox_npm.py",
+    ),
+    Defence(
+        "a network plugin that enforces nothing",
+        "services/isolation.py",
+        "        if False in {self._attested, self.seen}:\n",
+        "        if self._attested is False:\n",
+        "services/test_isolation.py",
+    ),
+    # What is on record.
+    Defence(
+        "an audit record that was changed",
+        "audit/verify.py",
+        '    if hash_of(record) != record.get("hash"):\n',
+        "    if False:\n",
+        "audit/test_audit_chain.py",
+    ),
+    Defence(
+        "an audit record that was left out",
+        "audit/verify.py",
+        "    if seq > head.seq + 1:\n",
+        "    if False:\n",
+        "audit/test_audit_chain.py",
+    ),
+)
