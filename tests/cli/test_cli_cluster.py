@@ -563,3 +563,89 @@ def test_a_ban_is_added_once_and_taken_back(session: Session) -> None:
     assert cli("unban", *ban).code == 0
     session.until_reason("banned", "Ready")
     session.kubectl("delete", "skill", "banned", "-n", "team")
+
+
+# -- a policy before it is applied ---------------------------------------------------------------------
+
+
+def versions(session: Session) -> dict[str, str]:
+    """Of everything that a policy could change."""
+    kinds = "skills,packagepolicies,clusterpackagepolicies,packageapprovals,pods"
+    items = json.loads(session.kubectl("get", kinds, "-A", "-o", "json"))["items"]
+    return {item["metadata"]["uid"]: item["metadata"]["resourceVersion"] for item in items}
+
+
+def foreseen(ran: Ran) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
+    changes = {item["skill"]: (item["before"], item["after"]) for item in ran.json["changes"]}
+    return changes, {item["skill"]: item["why"] for item in ran.json["notJudged"]}
+
+
+def test_a_policy_shows_what_it_would_change_and_changes_nothing(
+    session: Session, served_index: ServedIndex, tmp_path: Path
+) -> None:
+    served_index.index.wheel("omega", requires=["beta>=2"])
+    served_index.index.wheel("beta", "2.0", requires=["gamma"])
+    session.kubectl("create", "namespace", "foresight")
+
+    def here(body: dict[str, Any]) -> dict[str, Any]:
+        return {**body, "metadata": {**body["metadata"], "namespace": "foresight"}}
+
+    rules = here(make_policy(names=["alpha", "beta", "gamma", "omega"]))
+    session.apply(here(make_agent("helper", "Supervised")), rules)
+    session.apply(*(here(task(name, packages=[package])) for name, package in SEEN.items()))
+    pupil = here(task("pupil", packages=["gamma"]))
+    pupil["spec"]["agentRef"] = {"name": "nobody"}
+    session.apply(pupil)
+    for name, verdict in (("plain", "Allowed"), ("holed", "Denied"), ("pupil", "Denied")):
+        session.kubectl(
+            "wait",
+            f"skill/{name}",
+            "-n",
+            "foresight",
+            f"--for=jsonpath={{.status.verdict}}={verdict}",
+            f"--timeout={DEADLINE / 2:g}s",
+        )
+    desk = Desk(tmp_path, served_index)
+    before = versions(session)
+
+    same = skillwarden(
+        "policy", "diff", desk.write("same.yaml", rules), "-n", "foresight", "--format", "json"
+    )
+    assert (same.code, foreseen(same)) == (0, ({}, {})), same.said
+
+    ban = here(make_policy("bans", rules=[], bans=[{"ecosystem": "PyPI", "names": ["gamma"]}]))
+    banned = skillwarden("policy", "diff", desk.write("ban.yaml", ban), "-n", "foresight", "--format", "json")
+    assert (banned.code, foreseen(banned)) == (1, ({"foresight/plain": ("Allowed", "Denied")}, {}))
+    assert "gamma" in banned.json["changes"][0]["grounds"][0]
+
+    spec = rules["spec"] | {"maturity": {}, "findings": {"vulnerability": {"Critical": "Allow"}}}
+    spec["rules"] = [{key: value for key, value in spec["rules"][0].items() if key != "minMaturity"}]
+    mild = skillwarden(
+        "policy",
+        "diff",
+        desk.write("mild.yaml", {**rules, "spec": spec}),
+        "-n",
+        "foresight",
+        "--format",
+        "json",
+    )
+    changes, unjudged = foreseen(mild)
+    assert (mild.code, changes) == (1, {"foresight/holed": ("Denied", "Allowed")})
+    # Refused by names alone, so that nobody knows what it would bring along.
+    assert "it has no lock" in unjudged["foresight/pupil"]
+
+    text = skillwarden("policy", "diff", tmp_path / "mild.yaml", "-n", "foresight")
+    assert "1 of 3 skill(s) would change verdict; 1 could not be judged" in text.said
+    assert versions(session) == before
+    session.kubectl("delete", "namespace", "foresight")
+
+
+SEEN = {"plain": "gamma", "holed": "omega"}
+
+
+def test_a_policy_that_cannot_be_read_has_no_outlook(session: Session, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(yaml.safe_dump(make_policy(unlisted="Perhaps")))
+    ran = skillwarden("policy", "diff", wrong, "-n", "team")
+    assert ran.code == 64
+    assert "cannot be read" in ran.said

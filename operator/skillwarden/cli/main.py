@@ -23,6 +23,7 @@ from . import (
     importing,
     local,
     operator,
+    policy,
     refresh,
     report,
     run,
@@ -77,6 +78,7 @@ app.command("unban")(bans.unban)
 app.command("why")(explain.command)
 app.add_typer(advisories.app, name="advisories")
 app.add_typer(audit.app, name="audit")
+app.add_typer(policy.app, name="policy")
 app.add_typer(vex.app, name="vex")
 app.add_typer(local.app, name="local")
 app.add_typer(operator.app, name="operator")

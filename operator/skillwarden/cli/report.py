@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import typer
@@ -73,6 +75,24 @@ async def records_of(body: dict[str, Any]) -> tuple[Lock, ScanResult | None]:
         raise InvalidInputError(
             f"{body['metadata']['name']} has no lock: it was not resolved.", fix="See `skillwarden explain`."
         )
+    async with the_depot() as depot:
+        lock, scan = await recorded(depot, status)
+    if lock is None:
+        raise InvalidInputError(
+            f"the depot does not have the lock {digest}.", fix="Is it the operator's depot?"
+        )
+    return lock, scan
+
+
+@asynccontextmanager
+async def the_depot() -> AsyncIterator[DepotClient]:
+    """Connect to the depot of the settings.
+
+    Raises
+    ------
+    InvalidInputError
+        Where they do not suffice.
+    """
     settings = Settings()
     try:
         token = operator_token(settings.depot.read_key())
@@ -81,15 +101,17 @@ async def records_of(body: dict[str, Any]) -> tuple[Lock, ScanResult | None]:
     async with DepotClient(
         settings.depot.url, operator_token=token, unix_socket=settings.depot.unix_socket
     ) as depot:
-        lock = await depot.get_lock(digest)
-        revision = (status.get("scan") or {}).get("advisoryRevision")
-        scan = await depot.get_scan(digest, revision) if revision is not None else None
-        scan = scan or await depot.latest_scan(digest)
-    if lock is None:
-        raise InvalidInputError(
-            f"the depot does not have the lock {digest}.", fix="Is it the operator's depot?"
-        )
-    return lock, scan
+        yield depot
+
+
+async def recorded(depot: DepotClient, status: Mapping[str, Any]) -> tuple[Lock | None, ScanResult | None]:
+    """Return the lock that a Skill's status names, and its scan; ``None`` for what is not there."""
+    digest = (status.get("lock") or {}).get("digest")
+    if not digest:
+        return None, None
+    revision = (status.get("scan") or {}).get("advisoryRevision")
+    scan = await depot.get_scan(digest, revision) if revision is not None else None
+    return await depot.get_lock(digest), scan or await depot.latest_scan(digest)
 
 
 def show(lock: Lock, scan: ScanResult | None, console: Console) -> None:
