@@ -54,9 +54,7 @@ async def test_everything_that_is_needed_is_named() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "text", ["", "../../etc", "sha256:" + "A" * 64, "sha256:" + "/" * 64, digest("a") + "a"]
-)
+@pytest.mark.parametrize("text", ["", "../../etc", digest("A"), digest("z"), digest("/"), digest("a") + "a"])
 async def test_what_is_no_digest_marks_nothing(text: str) -> None:
     store = make_store(pods=[{"pod": SimpleNamespace(lock_digest=text, content_digest=None)}])
     assert (await in_use(store)).locks == frozenset()

@@ -143,7 +143,7 @@ class DepotStore:
 
     def has_artefact(self, digest: str) -> bool:
         """Whether the artefact is here and whole; what this process hashed before is not hashed anew."""
-        path = self._artefact_path(digest)
+        path = self.artefact_path(digest)
         try:
             state = _identity(path.stat())
         except FileNotFoundError:
@@ -158,7 +158,7 @@ class DepotStore:
 
     def open_artefact(self, digest: str) -> BinaryIO | None:
         """Open an artefact, every byte just verified, or return ``None``; a corrupt one is removed."""
-        path = self._artefact_path(digest)
+        path = self.artefact_path(digest)
         try:
             file = path.open("rb")
         except FileNotFoundError:
@@ -187,11 +187,7 @@ class DepotStore:
         IntegrityError
             Where its bytes do not have the hash.
         """
-        file.commit(self._artefact_path(digest), digest=digest)
-
-    def artefact_path(self, digest: str) -> Path:
-        """Return where an artefact lies; ``has_artefact`` says whether it does, and whole."""
-        return self._artefact_path(digest)
+        file.commit(self.artefact_path(digest), digest=digest)
 
     # What artefacts say of themselves.
 
@@ -253,7 +249,8 @@ class DepotStore:
         name = hex_of(digest)
         return self._root / kind / name[:2] / name
 
-    def _artefact_path(self, digest: str) -> Path:
+    def artefact_path(self, digest: str) -> Path:
+        """Return where an artefact lies; ``has_artefact`` says whether it does, and whole."""
         algorithm, name = split_artefact_digest(digest)
         return self._root / "artefacts" / algorithm / name[:2] / name
 

@@ -8,8 +8,9 @@ from datetime import timedelta
 
 import structlog
 
+from ..depot.digests import hex_of
 from ..depot.protocol import Depot, InUse, Usage
-from ..domain.errors import SkillwardenError
+from ..domain.errors import InvalidInputError, SkillwardenError
 from .store import Store
 
 log = structlog.get_logger(__name__)
@@ -45,8 +46,12 @@ async def in_use(store: Store) -> InUse:
 
 
 def _is_digest(text: str) -> bool:
-    """A status is anybody's who may write it; what is no digest marks nothing."""
-    return len(text) == 71 and text.startswith("sha256:") and text[7:].isalnum() and text.lower() == text
+    """Whether the depot takes it: for one text that is none, it would refuse the whole mark."""
+    try:
+        hex_of(text)
+    except InvalidInputError:
+        return False
+    return True
 
 
 class Marker:
