@@ -8,10 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-from . import fairness, latency, lookup, scale, verdict
+from . import fairness, latency, lookup, scale, verdict, webhook
 from .measure import Measurement, machine, save, show
 
-NAMES = ("verdict", "lookup", "latency", "fairness", "scale")
+NAMES = ("verdict", "lookup", "webhook", "latency", "fairness", "scale")
 RESULTS = Path(__file__).resolve().parents[1] / "build" / "bench.json"
 
 
@@ -22,6 +22,8 @@ def run(name: str, *, skills: int, known: int) -> list[Measurement]:
             return verdict.measure()
         case "lookup":
             return asyncio.run(lookup.measure())
+        case "webhook":
+            return asyncio.run(webhook.measure())
         case "latency":
             return asyncio.run(latency.measure(known))
         case "fairness":

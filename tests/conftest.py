@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -61,3 +63,14 @@ def repo_root() -> Path:
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def generate(repo_root: Path) -> ModuleType:
+    """The generator of the chart's copies, which renders the chart, as a module."""
+    spec = importlib.util.spec_from_file_location("chart_generate", repo_root / "charts" / "generate.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["chart_generate"] = module
+    spec.loader.exec_module(module)
+    return module

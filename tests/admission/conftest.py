@@ -118,6 +118,8 @@ def admin(repo_root: Path) -> Iterator[Kubectl]:
         if body["kind"] not in {"Namespace", "ServiceAccount"}
     ]
     kubectl.must("create", "namespace", kubectl.namespace, ns=False)
+    # Of the operator's own Roles; on a cluster that has Skillwarden it is there.
+    kubectl("create", "namespace", "skillwarden-system", ns=False)
     try:
         kubectl.must("apply", "-f", "-", body=bodies, ns=False)
         wait_until(lambda: _in_force(kubectl), "the admission policies")

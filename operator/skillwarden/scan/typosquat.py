@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -127,11 +127,26 @@ class Resemblance:
     trick: str
 
 
+class _ByLength:
+    """Names in order, by the length of what could be so many edits away from them."""
+
+    def __init__(self, names: Iterable[str], *, edits: int) -> None:
+        self.edits = edits
+        found: dict[int, list[str]] = defaultdict(list)
+        for name in names:
+            for length in range(len(name) - edits, len(name) + edits + 1):
+                found[length].append(name)
+        self._found = {length: tuple(some) for length, some in found.items()}
+
+    def near(self, name: str) -> tuple[str, ...]:
+        return self._found.get(len(name), ())
+
+
 @dataclass(frozen=True)
 class _Corpus:
     popular: frozenset[str]
-    edited: tuple[str, ...]
-    twice_edited: tuple[str, ...]
+    edited: _ByLength
+    twice_edited: _ByLength
     swapped: dict[str, str]
     looks: dict[str, str]
     joined: dict[str, str]
@@ -157,8 +172,8 @@ def _corpus(ecosystem: Ecosystem) -> _Corpus:
     targets = names[:_TARGETS]
     return _Corpus(
         popular=frozenset(everything),
-        edited=tuple(name for name in targets if len(name) >= _MIN_EDITED),
-        twice_edited=tuple(name for name in names[:_FAMOUS] if len(name) >= _MIN_TWICE_EDITED),
+        edited=_ByLength((name for name in targets if len(name) >= _MIN_EDITED), edits=1),
+        twice_edited=_ByLength((name for name in names[:_FAMOUS] if len(name) >= _MIN_TWICE_EDITED), edits=2),
         swapped=_first(
             (swap, name)
             for name in names[:_FAMOUS]
@@ -196,6 +211,8 @@ def _slips_of_short(name: str) -> Iterable[str]:
         yield name[: at + 1] + name[at:]
 
 
+# The same names are asked for again and again: by every skill, and at every apply.
+@functools.lru_cache(maxsize=8192)
 def resemblance(
     name: str, ecosystem: Ecosystem = Ecosystem.PYPI, *, allowed: frozenset[str] = frozenset()
 ) -> Resemblance | None:
@@ -272,13 +289,15 @@ def _by_slip(corpus: _Corpus, name: str) -> Resemblance | None:
     target = corpus.swapped.get(name)
     if target:
         return Resemblance(target, "one slip of the finger apart")
-    return _by_distance(name, corpus.edited, 1, least=_MIN_EDITED) or _by_distance(
-        name, corpus.twice_edited, 2, least=_MIN_TWICE_EDITED
+    return _by_distance(name, corpus.edited, least=_MIN_EDITED) or _by_distance(
+        name, corpus.twice_edited, least=_MIN_TWICE_EDITED
     )
 
 
-def _by_distance(name: str, targets: tuple[str, ...], edits: int, *, least: int) -> Resemblance | None:
-    near = process.extract(name, targets, scorer=OSA.distance, score_cutoff=edits, limit=None)
+def _by_distance(name: str, targets: _ByLength, *, least: int) -> Resemblance | None:
+    near = process.extract(
+        name, targets.near(name), scorer=OSA.distance, score_cutoff=targets.edits, limit=None
+    )
     for target, distance, _ in sorted(near, key=lambda row: (row[1], row[2])):
         if _edited_word(name, target) >= least:
             count = "one edit" if distance == 1 else f"{distance:.0f} edits"
