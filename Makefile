@@ -45,8 +45,9 @@ lint: $(READY) ## Check style and the direction of imports
 typecheck: $(READY) ## Check types, strictly
 	@$(BIN)/mypy
 
-crds: $(READY) ## Write crds/ from the models
+crds: $(READY) ## Write crds/ and docs/reference from the models
 	@$(BIN)/python -m skillwarden.api.crdgen crds
+	@$(BIN)/python docs/generate.py
 
 chart: $(READY) ## Write what the chart copies, its page of values, its goldens and manifests/install
 	@$(BIN)/python charts/generate.py
