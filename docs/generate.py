@@ -41,7 +41,8 @@ _PLURALS = {"object": "objects", "string": "strings", "integer": "integers", "bo
 def pages() -> dict[Path, str]:
     """Return the text of each page by path."""
     rows = [
-        f"| [{kind.kind}]({_filename(kind)}) | `{kind.short}` | {_scope(kind)} | {_cell(kind.description)} |\n"
+        f"| [{kind.kind}]({_filename(kind)}) | `{kind.short}` | {_scope(kind)} "
+        f"| {_cell(kind.description)} |\n"
         for kind in KINDS
     ]
     return {
