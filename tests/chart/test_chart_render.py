@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections import Counter
@@ -15,6 +16,7 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
+from cryptography import x509
 from helm_python.errors import HelmError
 
 from skillwarden.builders.pod import USER_ID
@@ -240,6 +242,33 @@ def test_with_digests_required_no_image_has_a_tag(rendered: dict[str, list[Body]
         assert all(re.search(r"@sha256:[0-9a-f]{64}$", image) for image in images)
 
 
+@pytest.mark.parametrize("name", SETS)
+def test_a_webhook_that_does_not_answer_is_in_nobodys_way(name: str, rendered: dict[str, list[Body]]) -> None:
+    """The operator decides whether it was asked at `kubectl apply` or not."""
+    found = of_kind(rendered[name], "ValidatingWebhookConfiguration")
+    assert bool(found) is (name != "external-depot")
+    assert {hook["failurePolicy"] for body in found for hook in body["webhooks"]} <= {"Ignore"}
+
+
+def test_the_charts_own_certificate_is_for_the_name_that_the_api_server_calls(
+    rendered: dict[str, list[Body]],
+) -> None:
+    bodies = rendered["defaults"]
+    (hooks,) = of_kind(bodies, "ValidatingWebhookConfiguration")
+    (secret,) = of_kind(bodies, "Secret", "-webhook-tls")
+    (service,) = of_kind(bodies, "Service", "-webhook")
+    authority = x509.load_pem_x509_certificate(base64.b64decode(secret["data"]["ca.crt"]))
+    certificate = x509.load_pem_x509_certificate(base64.b64decode(secret["data"]["tls.crt"]))
+    certificate.verify_directly_issued_by(authority)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    for hook in hooks["webhooks"]:
+        client = hook["clientConfig"]
+        assert client["caBundle"] == secret["data"]["ca.crt"]
+        assert client["service"]["name"] == service["metadata"]["name"]
+        called = f"{client['service']['name']}.{client['service']['namespace']}.svc"
+        assert called in names.get_values_for_type(x509.DNSName)
+
+
 REFUSED: dict[str, tuple[Body, str]] = {
     "a name that is misspelt": ({"opertor": {}}, "additional properties 'opertor' not allowed"),
     "a value of the wrong type": (
@@ -319,6 +348,23 @@ REFUSED: dict[str, tuple[Body, str]] = {
         },
         "the image skillwarden names no registry",
     ),
+    "two makers of one certificate": (
+        {"webhook": {"certificate": {"existingSecret": "x", "certManager": {"enabled": True}}}},
+        "leave existingSecret and caBundle empty",
+    ),
+    "a certificate that nobody vouches for": (
+        {"webhook": {"certificate": {"existingSecret": "x"}}},
+        "webhook.certificate.caBundle must hold its authority",
+    ),
+    "an authority of nothing": (
+        {"webhook": {"certificate": {"caBundle": "eA=="}}},
+        "name the Secret that it vouches for",
+    ),
+    "an issuer that nobody asks": (
+        {"webhook": {"certificate": {"certManager": {"issuerRef": {"name": "x"}}}}},
+        "certManager.enabled is off",
+    ),
+    "one port for two": ({"webhook": {"port": 8481}}, "webhook.port and metrics.port are both 8481"),
     "more operators than help": ({"operator": {"replicas": 6}}, "at '/operator/replicas'"),
 }
 

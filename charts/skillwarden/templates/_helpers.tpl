@@ -11,6 +11,17 @@
 {{- define "skillwarden.operator" -}}{{ include "skillwarden.fullname" . }}-operator{{- end -}}
 {{- define "skillwarden.depot" -}}{{ include "skillwarden.fullname" . }}-depot{{- end -}}
 
+{{- define "skillwarden.webhook" -}}{{ include "skillwarden.fullname" . }}-webhook{{- end -}}
+
+{{- define "skillwarden.webhookSecret" -}}
+{{- .Values.webhook.certificate.existingSecret | default (printf "%s-tls" (include "skillwarden.webhook" .)) -}}
+{{- end -}}
+
+{{- define "skillwarden.webhookNames" -}}
+{{- $service := printf "%s.%s.svc" (include "skillwarden.webhook" .) .Release.Namespace -}}
+{{- list $service (printf "%s.cluster.local" $service) | toJson -}}
+{{- end -}}
+
 {{- define "skillwarden.account" -}}
 {{- .Values.operator.serviceAccount.name | default (include "skillwarden.operator" .) -}}
 {{- end -}}

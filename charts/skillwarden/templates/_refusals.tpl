@@ -31,6 +31,23 @@
 {{- if and $v.priorityClass.create $v.operator.priorityClassName -}}
 {{- fail "priorityClass.create makes a PriorityClass of its own: leave operator.priorityClassName empty, or turn it off." -}}
 {{- end -}}
+{{- with $v.webhook.certificate -}}
+{{- if and .certManager.enabled (or .existingSecret .caBundle) -}}
+{{- fail "webhook.certificate.certManager.enabled has cert-manager make the Secret and fill in the authority: leave existingSecret and caBundle empty, or turn it off." -}}
+{{- end -}}
+{{- if and .existingSecret (not .caBundle) -}}
+{{- fail "webhook.certificate.existingSecret is given, so webhook.certificate.caBundle must hold its authority (PEM, in base64): without it the API server trusts no answer." -}}
+{{- end -}}
+{{- if and .caBundle (not .existingSecret) -}}
+{{- fail "webhook.certificate.caBundle is given, but existingSecret is empty: name the Secret that it vouches for, or leave both empty." -}}
+{{- end -}}
+{{- if and .certManager.issuerRef.name (not .certManager.enabled) -}}
+{{- fail "webhook.certificate.certManager.issuerRef.name is given, but certManager.enabled is off: turn it on, or leave the name empty." -}}
+{{- end -}}
+{{- end -}}
+{{- if and $v.webhook.enabled (eq (int $v.webhook.port) (int $v.metrics.port)) -}}
+{{- fail (printf "webhook.port and metrics.port are both %d: give one of them another." (int $v.webhook.port)) -}}
+{{- end -}}
 {{- if $v.depot.enabled -}}
 {{- if or $v.depot.external.url $v.depot.external.host $v.depot.external.cidr -}}
 {{- fail "depot.external is for a depot that runs elsewhere: turn depot.enabled off, or leave depot.external empty." -}}

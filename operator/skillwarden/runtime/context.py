@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -36,6 +36,7 @@ from ..scan.factory import default_scanners
 from ..scan.names import name_findings
 from ..scan.runner import ScanRunner
 from ..scan.source.look import remembered_source_findings
+from ..services.admission import Admission
 from ..services.approvals import Requests
 from ..services.canary import CanaryPlan, CanaryProber
 from ..services.children import Children
@@ -63,6 +64,7 @@ from .leadership import Leadership
 from .metrics import Metrics
 from .probes import Probes
 from .settings import Settings
+from .webhook import Webhook
 
 log = structlog.get_logger(__name__)
 
@@ -190,7 +192,7 @@ async def operator(settings: Settings, *, timing: Timing | None = None) -> Async
         trail.start()
         stack.push_async_callback(asyncio.to_thread, trail.close)
         leadership = _leadership(settings, cluster)
-        core = _wire(
+        core, admission = _wire(
             Fenced(cluster, held=lambda: leadership.held) if leadership else cluster,
             stages=stages,
             feed=feed,
@@ -234,14 +236,8 @@ async def operator(settings: Settings, *, timing: Timing | None = None) -> Async
         )
         kinds.start()
         stack.push_async_callback(kinds.stop)
-        if settings.metrics_address:
-            probes = Probes(
-                registry=metrics.registry,
-                ready=lambda: core.primed and watcher.watching,
-                stuck=core.stuck,
-            )
-            await probes.start(settings.metrics_address)
-            stack.push_async_callback(probes.stop)
+        ready = partial(_watching, core, watcher)
+        await _listen(stack, settings, core=core, ready=ready, metrics=metrics, admission=admission)
         log.info("the operator runs", version=__version__, advisories=feed.revision or "none")
         if leadership is None:
             await core.lead()
@@ -250,6 +246,30 @@ async def operator(settings: Settings, *, timing: Timing | None = None) -> Async
             # Renewed until everything else has ended: what is written meanwhile is written by the holder.
             renewing.push_async_callback(_cancelled, task)
         yield core
+
+
+def _watching(core: Operator, watcher: Watcher) -> bool:
+    return core.primed and watcher.watching
+
+
+async def _listen(
+    stack: AsyncExitStack,
+    settings: Settings,
+    *,
+    core: Operator,
+    ready: Callable[[], bool],
+    metrics: Metrics,
+    admission: Admission,
+) -> None:
+    """Open the ports of this process."""
+    if settings.metrics_address:
+        probes = Probes(registry=metrics.registry, ready=ready, stuck=core.stuck)
+        await probes.start(settings.metrics_address)
+        stack.push_async_callback(probes.stop)
+    if settings.webhook_address:
+        webhook = Webhook(admission, certificates=settings.webhook_certificates, on_answer=metrics.reviewed)
+        await webhook.start(settings.webhook_address)
+        stack.push_async_callback(webhook.stop)
 
 
 def _trail(settings: Settings, metrics: Metrics) -> Trail:
@@ -309,7 +329,7 @@ def _wire(
     settings: Settings,
     metrics: Metrics,
     audit: Audit,
-) -> Operator:
+) -> tuple[Operator, Admission]:
     store = Store()
     isolation = Isolation(settings.network_enforced)
     metrics.watch_isolation(lambda: isolation.seen, lambda: isolation.pids)
@@ -388,7 +408,7 @@ def _wire(
     )
     core = Operator(parts, workers=settings.workers)
     isolation.on_change = core.isolation_changed
-    return core
+    return core, Admission(judge, name_findings=name_findings)
 
 
 def _canary(

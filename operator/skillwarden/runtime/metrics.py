@@ -14,6 +14,8 @@ from ..domain.finding import ScannerReport
 
 #: Seconds; a resolution or a scan takes from moments to a minute.
 SLOW = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 60, 120)
+#: Seconds; somebody waits at a terminal.
+QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2)
 
 
 class Metrics:
@@ -71,6 +73,13 @@ class Metrics:
             ("sink",),
             registry=self.registry,
         )
+        self._reviews = Histogram(
+            "skillwarden_admission_seconds",
+            "Duration of an admission review, by kind and answer (admitted, warned, refused, failed).",
+            ("kind", "answer"),
+            buckets=QUICK,
+            registry=self.registry,
+        )
 
         self._depot = {
             name: Gauge(f"skillwarden_depot_{name}", what, registry=self.registry)
@@ -96,6 +105,10 @@ class Metrics:
     def audit_lost(self, sink: str) -> None:
         """Count an audit record that was lost."""
         self._audit_lost.labels(sink=sink).inc()
+
+    def reviewed(self, kind: str, seconds: float, answer: str) -> None:
+        """Note an admission review."""
+        self._reviews.labels(kind=kind, answer=answer).observe(seconds)
 
     def reconciled(self, kind: str, seconds: float, outcome: str) -> None:
         """Count a reconcile."""

@@ -167,6 +167,9 @@ class Settings(BaseSettings):
         after its last renewal another takes over; empty: this operator is the only one.
     metrics_address
         ``HOST:PORT`` for /metrics, /healthz and /readyz; empty: none.
+    webhook_address, webhook_certificates
+        ``HOST:PORT`` for the validating webhook, and the folder with its ``tls.crt`` and ``tls.key``; empty:
+        none.
     audit_stdout, audit_file
         Where audit records go: to standard output, to a file of this operator's own, or both.
     log_format, log_level
@@ -226,6 +229,8 @@ class Settings(BaseSettings):
     lease: str = ""
     lease_seconds: float = Field(default=10.0, ge=1, le=300)
     metrics_address: str = ""
+    webhook_address: str = ""
+    webhook_certificates: Path = Path("/run/skillwarden-webhook")
     audit_stdout: bool = True
     audit_file: Path | None = None
     log_format: Literal["json", "console"] = "json"

@@ -114,6 +114,11 @@ class Guard:
         self._answers[namespace] = (answer, self._now() + ttl)
         return answer
 
+    def last_answer(self, namespace: str) -> bool | None:
+        """Return what was last found out, without asking; ``None``: nothing yet."""
+        known = self._answers.get(namespace)
+        return True if self._trust else known[0] if known else None
+
     async def _probe(self, namespace: str) -> bool | None:
         asked = self._asked
         try:

@@ -14,6 +14,7 @@ from ..domain.conditions import ConditionDraft, ConditionType, NetworkReason, St
 from ..domain.evaluate import required_scanners
 from ..domain.lock import Lock, Platform
 from ..domain.naming import LABEL_COMPONENT
+from ..domain.policy import Maturity
 from ..domain.skill import ConfigMapSource, Sandbox, SkillKey
 from ..domain.source_finding import SourceFinding
 from ..domain.verdict import Approval
@@ -118,6 +119,38 @@ class Judge:
             live=True,
         )
 
+    async def judge_names(self, record: SkillRecord) -> Assessment:
+        """Assess what a skill says and names, before anything of it is resolved or looked at."""
+        namespace, spec = record.key.namespace, record.spec
+        chosen, failures = readable(self._store.policies_for(namespace))
+        platform, runtime_failure = choose_platform(spec, self._setup)
+        return assess(
+            Evidence(
+                declared=record.declared,
+                refusals=record.refusals,
+                name_findings=record.name_findings,
+                spec_failure=record.spec_failure,
+                source_failure=record.source_failure,
+                source_findings=(),
+                runtime_failure=runtime_failure,
+                content_digest=record.content_digest,
+                platform=platform,
+                agent=await self._named_agent(record.key, spec.agent if spec else None),
+                policies=chosen,
+                policy_failures=failures,
+                sandbox=spec.sandbox if spec else Sandbox(),
+                now=self._now(),
+            )
+        )
+
+    async def _named_agent(self, key: SkillKey, name: str | None) -> AgentView:
+        if name is None:
+            return AgentView()
+        # Not asked here: the question is a dry-run create, which an admission review must not come from.
+        unguarded = self._guard.last_answer(key.namespace) is False
+        maturity = await self._maturity(key, name, live=False)
+        return AgentView(name=name, maturity=maturity, guarded=not unguarded)
+
     def _fresh(self, kind: str, body: dict[str, object]) -> PolicyRecord:
         """Project a policy, but keep the known object of the same generation: its index is compiled."""
         record = policy_record(kind, body)
@@ -210,13 +243,16 @@ class Judge:
     async def _one_agent(self, key: SkillKey, name: str | None, *, live: bool) -> AgentView:
         if name is None:
             return AgentView()
+        maturity = await self._maturity(key, name, live=live)
+        return AgentView(name=name, maturity=maturity, guarded=await self._guard.in_force(key.namespace))
+
+    async def _maturity(self, key: SkillKey, name: str, *, live: bool) -> Maturity | None:
         known = None if live else self._store.agents.get((key.namespace, name))
         if known is None:
             # Applied together with its skills, an agent may be seen after them.
             body = await self._cluster.get(Kind.AGENT, name=name, namespace=key.namespace)
             known = agent_record(body) if body else None
-        maturity = known.maturity if known else None
-        return AgentView(name=name, maturity=maturity, guarded=await self._guard.in_force(key.namespace))
+        return known.maturity if known else None
 
     def pursue(self, record: SkillRecord, judged: Judged, *, waiter: Waiter) -> bool:
         """Start the slow work that would bring a skill further; return whether any was started."""
