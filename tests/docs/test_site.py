@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,18 @@ def test_the_site_builds_without_a_warning_and_has_every_page(repo_root: Path, t
     built = _names(tmp_path / "site", "*.html")
     # GitHub's table of contents is no page of the site.
     assert pages - built == {Path("README")}
+
+
+def test_the_table_that_github_shows_has_every_page(repo_root: Path) -> None:
+    """Decisions and kinds stand in tables of their own."""
+    docs = repo_root / "docs"
+    tables = [docs / "README.md", docs / "dev" / "adr" / "README.md", docs / "reference" / "api.md"]
+    linked = {
+        (table.parent / target).resolve()
+        for table in tables
+        for target in re.findall(r"\]\(([^)#:]+\.md)\)", table.read_text())
+    }
+    assert set(docs.rglob("*.md")) - linked == {docs / "README.md", docs / "index.md"}
 
 
 def _names(folder: Path, pattern: str) -> set[Path]:
