@@ -8,7 +8,7 @@ KEEP ?=
 # Tests run in this many processes at most; a module's tests stay together, for they share a cluster.
 WORKERS ?= 4
 
-.PHONY: help setup demo test e2e threats-mutate bench lint typecheck crds chart lock clean
+.PHONY: help setup demo test e2e threats-mutate bench lint typecheck crds chart docs lock clean
 
 help: ## Show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -45,14 +45,18 @@ lint: $(READY) ## Check style and the direction of imports
 typecheck: $(READY) ## Check types, strictly
 	@$(BIN)/mypy
 
-crds: $(READY) ## Write crds/ from the models
+crds: $(READY) ## Write crds/ and docs/reference from the models
 	@$(BIN)/python -m skillwarden.api.crdgen crds
+	@$(BIN)/python docs/generate.py
 
 chart: $(READY) ## Write what the chart copies, its page of values, its goldens and manifests/install
 	@$(BIN)/python charts/generate.py
 
+docs: $(READY) ## Build the site of docs/ into build/docs; a warning is an error
+	@$(BIN)/sphinx-build -q -b html -W --keep-going -d build/doctrees docs build/docs
+
 lock: ## Write the hash-locked requirements anew (needs uv)
-	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra local --group dev pyproject.toml -o requirements/dev.txt
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra local --group dev --group docs pyproject.toml -o requirements/dev.txt
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/operator.txt
 
 clean: ## Remove the virtual environment and caches

@@ -91,7 +91,12 @@ EFFECTS = {
     "nobody decided": (request(), {}, Effect.PENDING),
     "it was approved": (request(decision=decision()), {}, Effect.APPROVED),
     "it was denied": (request(decision=decision(approved=False)), {}, Effect.DENIED),
-    "nobody proves who decided": (request(decision=decision()), {"guarded": False}, Effect.UNGUARDED),
+    "nobody proves who approved": (request(decision=decision()), {"guarded": False}, Effect.UNGUARDED),
+    "nobody proves who denied": (
+        request(decision=decision(approved=False)),
+        {"guarded": False},
+        Effect.DENIED,
+    ),
     "it ends later": (request(decision=decision(expires_at=NOW + timedelta(seconds=1))), {}, Effect.APPROVED),
     "it ended in this second": (request(decision=decision(expires_at=NOW)), {}, Effect.EXPIRED),
     "another artefact is asked for": (

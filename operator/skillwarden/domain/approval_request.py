@@ -127,15 +127,15 @@ def effect_of(
     decision = request.decision
     if decision is None:
         return Effect.PENDING, "It waits for a person who may approve for every policy that asks."
+    if not decision.approved:
+        # A denial counts whoever took it: it can only make the verdict stricter.
+        return Effect.DENIED, f"{decision.approver} denied it: {decision.reason}"
     if not guarded:
         text = (
-            "Who decided is not proven here, so the decision does not count. Install"
-            " manifests/admission in this"
-            " cluster."
+            "Who approved it is not proven here, so the approval does not count. Install"
+            " manifests/admission in this cluster."
         )
         return Effect.UNGUARDED, text
-    if not decision.approved:
-        return Effect.DENIED, f"{decision.approver} denied it: {decision.reason}"
     if request.spent(now):
         return (
             Effect.EXPIRED,

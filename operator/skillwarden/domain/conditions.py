@@ -103,7 +103,6 @@ class RunAcceptedReason(StrEnum):
     VALID = "Valid"
     INVALID_SPEC = "InvalidSpec"
     SKILL_NOT_FOUND = "SkillNotFound"
-    NOT_A_TASK = "NotATask"
     AGENT_NOT_FOUND = "AgentNotFound"
     AGENT_UNGUARDED = "AgentUnguarded"
 
@@ -123,6 +122,20 @@ class RunCompleteReason(StrEnum):
     SUPERSEDED = "Superseded"
     POD_LOST = "PodLost"
     SIMULATED = "Simulated"
+
+
+class PolicyAcceptedReason(StrEnum):
+    """Whether a policy can be read."""
+
+    VALID = "Valid"
+    INVALID_POLICY = "InvalidPolicy"
+
+
+class AgentAcceptedReason(StrEnum):
+    """Whether an Agent counts."""
+
+    VALID = "Valid"
+    INVALID_AGENT = "InvalidAgent"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..domain.conditions import ConditionDraft, ConditionType, Status, merge
+from ..domain.conditions import (
+    AgentAcceptedReason,
+    ConditionDraft,
+    ConditionType,
+    PolicyAcceptedReason,
+    Status,
+    merge,
+)
 from ..domain.skill import SkillKey
 from ..kube.errors import Conflict, NotFound
 from ..kube.kinds import Kind
@@ -94,12 +101,18 @@ def accepted(record: PolicyRecord | AgentRecord) -> ConditionDraft:
     match record:
         case PolicyRecord(policy=None):
             text = f"{record.error} Until this is mended, no skill that the policy applies to is allowed."
-            return ConditionDraft(ConditionType.ACCEPTED, Status.FALSE, "InvalidPolicy", text)
+            return _draft(Status.FALSE, PolicyAcceptedReason.INVALID_POLICY, text)
         case PolicyRecord():
-            return ConditionDraft(ConditionType.ACCEPTED, Status.TRUE, "Valid", "The policy can be read.")
+            return _draft(Status.TRUE, PolicyAcceptedReason.VALID, "The policy can be read.")
         case AgentRecord(error=error) if error:
             text = f"{error} Until this is mended, the agent counts as a Student."
-            return ConditionDraft(ConditionType.ACCEPTED, Status.FALSE, "InvalidAgent", text)
+            return _draft(Status.FALSE, AgentAcceptedReason.INVALID_AGENT, text)
         case AgentRecord():
             text = "Its maturity counts for the skills that may name it."
-            return ConditionDraft(ConditionType.ACCEPTED, Status.TRUE, "Valid", text)
+            return _draft(Status.TRUE, AgentAcceptedReason.VALID, text)
+
+
+def _draft(
+    status: Status, reason: PolicyAcceptedReason | AgentAcceptedReason, message: str
+) -> ConditionDraft:
+    return ConditionDraft(ConditionType.ACCEPTED, status, reason, message)

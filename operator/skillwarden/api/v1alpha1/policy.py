@@ -208,7 +208,8 @@ class PackagePolicySpec(ApiModel):
         default_factory=Findings,
         json_schema_extra=DEFAULT_EMPTY,
         description=(
-            "What each kind of finding does. A package that an advisory calls malicious is always denied."
+            "What follows from each kind of finding. A package that an advisory calls malicious is always"
+            " denied."
         ),
     )
     scanning: Scanning = Field(

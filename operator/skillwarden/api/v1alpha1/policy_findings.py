@@ -17,7 +17,7 @@ LicencePattern = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A
 
 
 class VulnerabilityActions(ApiModel):
-    """What a vulnerability does, by severity."""
+    """What follows from a vulnerability, by severity."""
 
     critical: domain.Action = Field(
         default=domain.Action.DENY, alias="Critical", description="CVSS 9.0 and above."
@@ -39,7 +39,7 @@ class VulnerabilityActions(ApiModel):
 
 
 class SourceActions(ApiModel):
-    """What is found in a skill's own files does, by how grave it is."""
+    """What follows from a finding in a skill's own files, by how grave it is."""
 
     critical: domain.Action = Field(
         default=domain.Action.DENY,
@@ -84,7 +84,7 @@ class MinReleaseAge(ApiModel):
 
 
 class LicenceRules(ApiModel):
-    """What a package's licence does."""
+    """What follows from a package's licence."""
 
     deny: list[LicencePattern] = Field(
         default_factory=list,
@@ -103,43 +103,45 @@ class LicenceRules(ApiModel):
 
 
 class Findings(ApiModel):
-    """What each kind of finding does."""
+    """What follows from each kind of finding."""
 
     vulnerability: VulnerabilityActions = Field(
         default_factory=VulnerabilityActions,
         json_schema_extra=DEFAULT_EMPTY,
-        description="What a known vulnerability does, by its severity.",
+        description="What follows from a known vulnerability, by its severity.",
     )
     malicious: Literal["Deny"] = Field(
         default="Deny",
         json_schema_extra={"enum": ["Deny"]},
         description=(
-            "What a package does that is known to be malicious (a MAL- advisory). It is always denied: no"
-            " other value is taken."
+            "What follows where a package is known to be malicious (a MAL- advisory). It is always denied:"
+            " no other value is taken."
         ),
     )
     typosquat: domain.Action = Field(
         default=domain.Action.REQUIRE_APPROVAL,
-        description="What a name that resembles a popular package's does, unless a rule names the package.",
+        description=(
+            "What follows where a name resembles a popular package's, unless a rule names the package."
+        ),
     )
     confusion: domain.Action = Field(
         default=domain.Action.DENY,
         description=(
-            "What a name like a company's internal package's, or a version above 99, does, unless a rule"
-            " names the package. Where internal packages come from your own index, allow it."
+            "What follows where a name looks like a company's internal package, or a version is above 99,"
+            " unless a rule names the package. Where your own index serves such packages, set it to Allow."
         ),
     )
     install_script: domain.Action = Field(
         default=domain.Action.REQUIRE_APPROVAL,
         description=(
-            "What a package does that has code which runs by itself: npm's install scripts, .pth files that"
-            " import, commands that hide the system's. A sandbox runs none of them."
+            "What follows where a package has code that runs without being called: npm's install scripts,"
+            " .pth files that import, commands that hide the system's. A sandbox runs none of them."
         ),
     )
     licence: LicenceRules = Field(
         default_factory=LicenceRules,
         json_schema_extra=DEFAULT_EMPTY,
-        description="What a package's licence does, as its artefact states it.",
+        description="What follows from a package's licence, as its artefact states it.",
     )
     min_release_age: MinReleaseAge | None = Field(
         default=None, description="What happens with artefacts that are very new. Absent: age does not count."
@@ -147,7 +149,7 @@ class Findings(ApiModel):
     source: SourceActions = Field(
         default_factory=SourceActions,
         json_schema_extra=DEFAULT_EMPTY,
-        description="What is found in the skill's own files does, by how grave it is.",
+        description="What follows from a finding in the skill's own files, by how grave it is.",
     )
 
     def to_domain(self) -> domain.FindingRules:

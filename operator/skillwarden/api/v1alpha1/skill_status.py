@@ -70,16 +70,14 @@ class FindingCounts(ApiModel):
     high: int = Field(default=0, ge=0, description="Vulnerabilities of high severity.")
     medium: int = Field(default=0, ge=0, description="Vulnerabilities of medium severity.")
     low: int = Field(default=0, ge=0, description="Vulnerabilities of low severity.")
-    unknown: int = Field(default=0, ge=0, description="Findings whose severity nobody stated.")
+    unknown: int = Field(default=0, ge=0, description="Vulnerabilities whose severity nobody stated.")
 
 
 class TopFinding(ApiModel):
     """One of the gravest findings."""
 
     id: str = Field(max_length=256, description="Id of the advisory, or the name that is resembled.")
-    kind: FindingKind = Field(
-        description="What was found: vulnerability, malicious, typosquat or releaseAge."
-    )
+    kind: FindingKind = Field(description="What kind of finding it is; a policy says what follows from each.")
     severity: Severity = Field(description="Critical, High, Medium, Low or Unknown.")
     package: str = Field(max_length=512, description="Name and version of the package that it is about.")
     path: str = Field(
