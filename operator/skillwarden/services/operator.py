@@ -332,7 +332,8 @@ class Operator:
             case Kind.POD:
                 for record in (before, after):
                     self._owner(record)
-                if after is not None:
+                if after is not None or (before is not None and not before.owner.name):
+                    # One that had lost its owner leaves what only its namespace can be tidied of.
                     self.queue.add((STRAY, *name))
 
     def _network_policy(self, namespace: str, before: Any, after: Any) -> None:

@@ -69,6 +69,7 @@ class StrayCatcher:
             gone = [uid for uid, owner in self._known.items() if not self._owned(owner)]
             for uid in gone:
                 del self._known[uid]
+            await self._executor.tidy(namespace)
             return
         record = pod_record(body, seal_key=self._setup.seal_key)
         ours = record.owner.uid or record.pod.uid in self._known

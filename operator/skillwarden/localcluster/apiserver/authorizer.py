@@ -90,12 +90,15 @@ class RbacAuthorizer:
 
     def allows(self, attributes: Attributes) -> bool:
         """Whether a bound role has a rule for it; whole ``*`` are honoured, as RBAC does."""
-        for label, rule in self._rules(attributes.user, attributes.namespace):
-            if _matches(rule, attributes):
-                self.used.add(Grant(label, attributes.group, attributes.resource, attributes.verb))
-                return True
-        self.denied.append(attributes)
-        return False
+        matching = [
+            Grant(label, attributes.group, attributes.resource, attributes.verb)
+            for label, rule in self._rules(attributes.user, attributes.namespace)
+            if _matches(rule, attributes)
+        ]
+        self.used.update(matching)
+        if not matching:
+            self.denied.append(attributes)
+        return bool(matching)
 
     def granted(self, user: str) -> set[Grant]:
         """Return everything that a user's roles grant, wherever."""
