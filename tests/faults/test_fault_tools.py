@@ -151,7 +151,8 @@ async def test_it_is_said_and_contained_and_over_by_itself_when(
     kind, reason = tool.state
     status = await user.until_skill("demo", **{kind: reason})
     message = condition(status, kind)["message"]
-    assert name in message
+    # A deadline is the runner's, which calls the scanner by the name that policies use.
+    assert name in message or name.replace(" ", "-") in message
     assert FIXES[fault] in message
     assert condition(status, "Compliant")["status"] != "True"
     assert await user.pods() == []
