@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
+import re
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .limited import CANNOT_START
+
 _CHUNK = 64 * 1024
 _KEPT_STDERR = 8 * 1024
 _SETTLE_SECONDS = 2.0
+_LIMITED = str(Path(__file__).with_name("limited.py"))
+#: Bytes that a tool may have for itself: two of them fit beside the operator in 2 GiB, one in 1 GiB.
+TOOL_MEMORY = 768 * 1024**2
+#: What raises it, for error messages.
+MORE_MEMORY = "raise SKILLWARDEN_TOOL_MEMORY, and the memory limit of the operator's container with it"
+_OUT_OF_MEMORY = re.compile(
+    r"memory allocation of \d+ bytes failed|out of memory|Cannot allocate memory|spawn worker thread"
+    r"|\bMemoryError\b",
+    re.IGNORECASE,
+)
 
 
 class OutputTooLargeError(RuntimeError):
@@ -38,8 +53,23 @@ class Finished:
     stderr: str
 
 
+def under_limits(command: Sequence[str], memory_limit_bytes: int) -> tuple[str, ...]:
+    """Return the command line that starts a command (by its absolute path) with so much memory at most."""
+    return (sys.executable, "-I", "-S", _LIMITED, str(memory_limit_bytes), "--", *command)
+
+
+def speaks_of_memory(stderr: str) -> bool:
+    """Say whether an allocation failed."""
+    return _OUT_OF_MEMORY.search(stderr) is not None
+
+
 async def run_bounded(
-    command: Sequence[str], *, cwd: Path, env: Mapping[str, str], max_output: int
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    max_output: int,
+    memory_limit_bytes: int | None = None,
 ) -> Finished:
     """Run a command to its end.
 
@@ -54,6 +84,8 @@ async def run_bounded(
         Working folder, and the whole environment.
     max_output
         Bytes of standard output that it may write.
+    memory_limit_bytes
+        What it may have for itself; ``None`` for a program of ours that sets its own limits.
 
     Raises
     ------
@@ -62,6 +94,8 @@ async def run_bounded(
     OSError
         Where it cannot be started.
     """
+    if memory_limit_bytes is not None:
+        command = under_limits(command, memory_limit_bytes)
     # Standard error is a pipe of our own: asyncio counts a process as ended only when its own pipes are
     # closed, and what the tool left behind may hold this one open.
     reading, writing = os.pipe()
@@ -88,7 +122,10 @@ async def run_bounded(
     finally:
         _kill_group(process.pid)
         stderr = await asyncio.shield(_settle(process, errors))
-    return Finished(status=status, stdout=stdout, stderr=stderr.decode(errors="replace"))
+    said = stderr.decode(errors="replace")
+    if memory_limit_bytes is not None and status == CANNOT_START:
+        raise OSError(errno.ENOEXEC, said.strip().removeprefix("error: ") or "cannot be started")
+    return Finished(status=status, stdout=stdout, stderr=said)
 
 
 async def _settle(process: asyncio.subprocess.Process, errors: asyncio.Task[bytes]) -> bytes:

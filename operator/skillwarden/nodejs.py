@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from .bounded import TOOL_MEMORY
 from .domain.errors import UnavailableError
 
 #: What a child inherits: trust anchors and proxies, without which no registry answers; never a PATH.
@@ -21,8 +22,11 @@ _PASSED_ON = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
     *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
 )
-#: V8's heap; its own limit, so that running out is an error in words and not a failed mapping.
-_HEAP_MEGABYTES = 1024
+#: What V8 may have of a process's memory for its heap: a limit of its own, so that running out is an error in
+#: words and not a failed mapping.
+_HEAP_SHARE = 2 / 3
+#: Bytes that V8 maps to write and never does: they count for the kernel's limit as if it did.
+NODE_RESERVES = 768 * 1024**2
 #: Settings of every call, given by command line: nothing in a project's or a user's npmrc is stronger.
 #: No script and no fetch by git, address, file or folder, and nothing asked that was not ordered.
 _ALWAYS = (
@@ -55,9 +59,9 @@ class NodeTools:
     node: Path
     npm_cli: Path
 
-    def npm(self, *arguments: str) -> tuple[str, ...]:
+    def npm(self, *arguments: str, memory_bytes: int = TOOL_MEMORY) -> tuple[str, ...]:
         """Return the command line of an npm call that runs no script and leaves the registry for nothing."""
-        heap = f"--max-old-space-size={_HEAP_MEGABYTES}"
+        heap = f"--max-old-space-size={int(memory_bytes * _HEAP_SHARE) >> 20}"
         return (str(self.node), heap, str(self.npm_cli), *arguments, *_ALWAYS)
 
 

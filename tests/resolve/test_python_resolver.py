@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from uv import find_uv_bin
 
+from skillwarden import limited as limited_module
 from skillwarden.domain.errors import InvalidInputError, UnsupportedRuntimeError
 from skillwarden.domain.lock import Lock, Platform
 from skillwarden.domain.package import DeclaredPackage
@@ -379,7 +380,7 @@ async def test_an_answer_from_outside_of_the_index_is_refused(
 
 async def test_a_resolver_without_enough_memory_says_so(make_resolver: MakeResolver, index: Any) -> None:
     index.wheel("app")
-    small = make_resolver(memory_limit_bytes=64 * 2**20)
+    small = make_resolver(memory_limit_bytes=8 * 2**20)
     with pytest.raises(ResolverFailedError, match=r"memory|cannot be started"):
         await small.resolve(declare("app"), platform=AMD64)
 
@@ -490,8 +491,8 @@ def test_an_index_url_with_credentials_or_of_another_kind_is_refused(url: str) -
 
 
 def test_the_limits_are_set_before_the_command_starts() -> None:
-    limited = Path(python_module.__file__).with_name("limited.py")
-    script = "from resource import *; print(getrlimit(RLIMIT_AS), getrlimit(RLIMIT_CORE))"
+    limited = Path(limited_module.__file__)
+    script = "from resource import *; print(getrlimit(RLIMIT_DATA), getrlimit(RLIMIT_CORE))"
     command = [sys.executable, "-I", "-S", str(limited), str(2**30), "--", sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout.strip() == f"({2**30}, {2**30}) (0, 0)"

@@ -74,6 +74,7 @@
 - {name: SKILLWARDEN_WORKERS, value: {{ .workers | quote }}}
 - {name: SKILLWARDEN_STAGE_CONCURRENCY, value: {{ .stageConcurrency | quote }}}
 - {name: SKILLWARDEN_RESOLVE_DEADLINE, value: {{ .resolveDeadline | quote }}}
+- {name: SKILLWARDEN_TOOL_MEMORY, value: {{ .toolMemory | quote }}}
 - {name: SKILLWARDEN_SCAN_DEADLINE, value: {{ .scanDeadline | quote }}}
 - {name: SKILLWARDEN_LOG_LEVEL, value: {{ .logLevel }}}
 - {name: SKILLWARDEN_LOG_FORMAT, value: {{ .logFormat }}}

@@ -21,9 +21,6 @@ _FETCHING = re.compile(
     r"|Could not connect|dns error|certificate",
     re.IGNORECASE,
 )
-_OUT_OF_MEMORY = re.compile(
-    r"memory allocation of \d+ bytes failed|out of memory|Cannot allocate memory|spawn worker thread", re.I
-)
 
 
 def condense(stderr: str) -> str:
@@ -74,8 +71,3 @@ def missing_names(stderr: str) -> tuple[str, ...]:
 def speaks_of_network(stderr: str) -> bool:
     """Say whether uv could not fetch something."""
     return _FETCHING.search(stderr) is not None
-
-
-def speaks_of_memory(stderr: str) -> bool:
-    """Say whether an allocation failed."""
-    return _OUT_OF_MEMORY.search(stderr) is not None

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..bounded import MORE_MEMORY, speaks_of_memory
 from ..domain.errors import UnsupportedRuntimeError
 from ..domain.lock import Lock, LockedPackage, Platform
 from ..domain.package import DeclaredPackage, Ecosystem
-from ..nodejs import find_node_tools, npm_environment
+from ..nodejs import NODE_RESERVES, find_node_tools, npm_environment
 from .errors import IndexUnavailableError, ResolverDeadlineError, ResolverFailedError, UnresolvableError
 from .npm_registry import publication_times, registry_trouble
 from .npm_settings import NpmSettings
@@ -39,6 +40,7 @@ _UNSATISFIABLE = frozenset({"ETARGET", "ERESOLVE", "E404", "ENOVERSIONS", "EINVA
 #: npm's codes for a source that we forbid it.
 _FORBIDDEN = frozenset({"EALLOWGIT", "EALLOWREMOTE", "EALLOWFILE", "EALLOWDIRECTORY", "EUNSUPPORTEDPROTOCOL"})
 _URL = re.compile(r"https?://\S+")
+_CHECK_NPM = "It is tried again; if this stays, check that the npm of the operator's image is whole."
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,17 +154,17 @@ class NpmResolver:
         retries = ("--fetch-retries=1", f"--fetch-timeout={timeout}")
         try:
             return await run_limited(
-                find_node_tools().npm(*arguments, *retries),
+                find_node_tools().npm(*arguments, *retries, memory_bytes=self._settings.memory_limit_bytes),
                 cwd=job.folder,
                 environment=npm_environment(home=job.folder / "home", cache=cache),
                 deadline_seconds=job.seconds_left,
-                memory_limit_bytes=self._settings.memory_limit_bytes,
+                memory_limit_bytes=self._settings.memory_limit_bytes + NODE_RESERVES,
             )
         except TimeoutError:
             raise ResolverDeadlineError(
-                f"resolving npm packages took longer than {self._settings.deadline_seconds:g} s and was"
-                f" ended.",
-                fix="It is tried again, from what is cached by then; if this stays, narrow the ranges.",
+                f"npm took longer than {self._settings.deadline_seconds:g} s to resolve and was ended.",
+                fix="It is tried again, from what is cached by then; if this stays, narrow the ranges, or"
+                " raise SKILLWARDEN_RESOLVE_DEADLINE.",
             ) from None
         except OSError as error:
             raise ResolverFailedError(
@@ -175,10 +177,10 @@ class NpmResolver:
         found = _CODE.search(outcome.stderr)
         code = found[1] if found else ""
         words = condense(outcome.stderr)
-        if outcome.code < 0 or "heap out of memory" in outcome.stderr:
+        if outcome.code < 0 or speaks_of_memory(outcome.stderr):
             return ResolverFailedError(
                 "npm was ended while it resolved, most likely by the memory that it may use.",
-                fix="Narrow the ranges, or let the operator's administrator raise its memory limit.",
+                fix=f"Narrow the ranges, or have the operator's administrator {MORE_MEMORY}.",
             )
         if code in _FORBIDDEN:
             return UnresolvableError(
@@ -195,7 +197,9 @@ class NpmResolver:
                 f"no versions satisfy all requirements: {words}.",
                 fix="Change the ranges that exclude each other, or name a package and version that exist.",
             )
-        return ResolverFailedError(f"npm failed ({code or outcome.code}): {words or 'it said nothing'}.")
+        return ResolverFailedError(
+            f"npm failed ({code or outcome.code}): {words or 'it said nothing'}.", fix=_CHECK_NPM
+        )
 
     async def _default_registry(self) -> str:
         """Return the registry that npm uses by itself, in its own words: we name none."""
@@ -269,4 +273,6 @@ def _read_bounded(path: Path) -> str:
             )
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ResolverFailedError(f"npm wrote no lock that can be read: {type(error).__name__}.") from error
+        raise ResolverFailedError(
+            f"npm wrote no lock that can be read: {type(error).__name__}.", fix=_CHECK_NPM
+        ) from error

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ..bounded import TOOL_MEMORY
 from ..domain.errors import InvalidInputError
 
 
@@ -39,7 +40,7 @@ class NpmSettings:
     token: str = field(default="", repr=False)
     deadline_seconds: float = 60
     probe_seconds: float = 10
-    memory_limit_bytes: int = 4 * 1024**3
+    memory_limit_bytes: int = TOOL_MEMORY
     cache_dir: Path | None = None
     allowed_hosts: frozenset[str] = frozenset()
 

@@ -6,16 +6,15 @@ import asyncio
 import errno
 import os
 import signal
-import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .limited import CANNOT_START
+from ..bounded import under_limits
+from ..limited import CANNOT_START
 
-_LIMITED = str(Path(__file__).with_name("limited.py"))
 #: More output than this is read and dropped, so that the tool neither blocks on us nor fills our memory.
 MAX_OUTPUT_BYTES = 1024 * 1024
 
@@ -58,7 +57,7 @@ async def run_limited(
     deadline_seconds
         After this long the group is killed.
     memory_limit_bytes
-        Address space of the tool.
+        What the tool may have for itself.
 
     Raises
     ------
@@ -68,7 +67,7 @@ async def run_limited(
         Where the tool cannot be started.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", _LIMITED, str(memory_limit_bytes), "--", *command),
+        *under_limits(command, memory_limit_bytes),
         stdin=DEVNULL,
         stdout=PIPE,
         stderr=PIPE,

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from uv import find_uv_bin
 
+from ..bounded import MORE_MEMORY, speaks_of_memory
 from ..domain.errors import UnsupportedRuntimeError
 from ..domain.lock import Artefact, Lock, LockedPackage, Platform
 from ..domain.package import DeclaredPackage, Ecosystem, PackageId
@@ -31,7 +32,7 @@ from .errors import (
     SourceOnlyError,
     UnresolvableError,
 )
-from .explain import condense, missing_names, source_only_names, speaks_of_memory, speaks_of_network
+from .explain import condense, missing_names, source_only_names, speaks_of_network
 from .probe import index_trouble
 from .process import Outcome, run_limited
 from .settings import ResolverSettings
@@ -40,6 +41,7 @@ from .wheels import choose_wheel, platform_parts
 
 _PYLOCK = "pylock.toml"
 _PINS = "pins.txt"
+_CHECK_UV = "It is tried again; if this stays, check that the uv of the operator's image is whole."
 _REQUIREMENTS = "declared.txt"
 _MAX_LOCK_BYTES = 64 * 1024 * 1024
 #: glibc minors for which uv knows a platform; the next lower one is taken for what lies between.
@@ -261,9 +263,9 @@ class PythonResolver:
         unbounded = [item.name for item in job.declared if not item.specifier]
         hint = f"Bound the range of {', '.join(unbounded)}." if unbounded else "Narrow the ranges."
         return ResolverDeadlineError(
-            f"resolving took longer than {self._settings.deadline_seconds:g} s and was ended; a wide range"
-            " can make the resolver walk through thousands of versions.",
-            fix=hint,
+            f"the Python resolver (uv) took longer than {self._settings.deadline_seconds:g} s and was ended;"
+            " a wide range can make it walk through thousands of versions.",
+            fix=f"{hint} Or give it longer: SKILLWARDEN_RESOLVE_DEADLINE.",
         )
 
     async def _trouble(self, names: Iterable[str]) -> str | None:
@@ -309,7 +311,8 @@ def _read_bounded(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ResolverFailedError(
-            f"the Python resolver's answer cannot be used: {type(error).__name__} in {path.name}."
+            f"the answer of the Python resolver (uv) cannot be used: {type(error).__name__} in {path.name}.",
+            fix=_CHECK_UV,
         ) from error
 
 
@@ -333,11 +336,14 @@ def _unavailable(reason: str) -> IndexUnavailableError:
 def _broken(outcome: Outcome) -> ResolverFailedError:
     if speaks_of_memory(outcome.stderr):
         return ResolverFailedError(
-            "the Python resolver ran out of the memory that it may use.",
-            fix="Narrow the ranges, or let the operator's administrator raise the resolver's memory limit.",
+            "the Python resolver (uv) ran out of the memory that it may use.",
+            fix=f"Narrow the ranges, or have the operator's administrator {MORE_MEMORY}.",
         )
     if outcome.code < 0:
         # What it says then names threads and addresses, which differ each time.
-        return ResolverFailedError(f"the Python resolver was ended by signal {-outcome.code}.")
+        return ResolverFailedError(
+            f"the Python resolver (uv) was ended by signal {-outcome.code}.",
+            fix=f"It is tried again; if this stays, have the operator's administrator {MORE_MEMORY}.",
+        )
     why = condense(outcome.stderr) or "it said nothing"
-    return ResolverFailedError(f"the Python resolver failed ({outcome.code}): {why}.")
+    return ResolverFailedError(f"the Python resolver (uv) failed ({outcome.code}): {why}.", fix=_CHECK_UV)

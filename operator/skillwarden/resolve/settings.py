@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ..bounded import TOOL_MEMORY
 from ..domain.errors import InvalidInputError
 
 #: The one name under which uv knows the index, for its credential variables.
@@ -40,7 +41,7 @@ class ResolverSettings:
     probe_seconds
         For asking the index whether it is well.
     memory_limit_bytes
-        Address space of the resolver.
+        What the resolver may have for itself.
     cache_dir
         Metadata kept from one resolution to the next; ``None`` for none. Holds nothing that is trusted:
         artefacts are verified by hash.
@@ -56,7 +57,7 @@ class ResolverSettings:
     uv_path: Path | None = None
     deadline_seconds: float = 60
     probe_seconds: float = 10
-    memory_limit_bytes: int = 4 * 1024**3
+    memory_limit_bytes: int = TOOL_MEMORY
     cache_dir: Path | None = None
     allowed_hosts: frozenset[str] = frozenset()
 

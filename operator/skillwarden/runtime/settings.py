@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from ..bounded import TOOL_MEMORY
 from ..domain.naming import COMPONENT_DEPOT, LABEL_COMPONENT
 
 ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
@@ -160,6 +161,8 @@ class Settings(BaseSettings):
         Further hosts that artefacts may come from, of either ecosystem.
     resolve_deadline, scan_deadline
         Seconds.
+    tool_memory
+        MiB that a resolver, or a tool that a scanner runs, may have for itself; less than the container may.
     workers, stage_concurrency
         Keys reconciled at a time, and slow stages run at a time.
     lease, lease_seconds
@@ -224,6 +227,7 @@ class Settings(BaseSettings):
     index_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     resolve_deadline: float = Field(default=60.0, gt=0)
     scan_deadline: float = Field(default=60.0, gt=0)
+    tool_memory: int = Field(default=TOOL_MEMORY >> 20, ge=128, le=65536)
     workers: int = Field(default=8, ge=1, le=64)
     stage_concurrency: int = Field(default=2, ge=1, le=32)
     lease: str = ""

@@ -6,6 +6,7 @@ from skillwarden.advisories.errors import CorruptIndexError
 from skillwarden.advisories.feed import AdvisoryFeed
 from skillwarden.advisories.index import AdvisoryIndex
 
+from ..bounded import TOOL_MEMORY
 from .age import AgeScanner
 from .artefact import ArtefactScanner, ReadFacts
 from .confusion import ConfusionScanner
@@ -21,6 +22,7 @@ def default_scanners(
     *,
     read_facts: ReadFacts,
     allowed_names: frozenset[str] = frozenset(),
+    memory_limit_bytes: int = TOOL_MEMORY,
 ) -> tuple[Scanner, ...]:
     """Return one of each scanner.
 
@@ -33,12 +35,14 @@ def default_scanners(
         Has a lock's artefacts read.
     allowed_names
         Normalised names that are never taken for typosquats.
+    memory_limit_bytes
+        What a tool that a scanner runs may have for itself.
     """
     source = _source(advisories)
     return (
         OsvScanner(source),
-        PipAuditScanner(source),
-        NpmAuditScanner(source),
+        PipAuditScanner(source, memory_limit_bytes=memory_limit_bytes),
+        NpmAuditScanner(source, memory_limit_bytes=memory_limit_bytes),
         TyposquatScanner(allowed=allowed_names),
         ConfusionScanner(),
         AgeScanner(),

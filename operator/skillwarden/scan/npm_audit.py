@@ -16,14 +16,14 @@ from typing import Any
 
 from skillwarden.advisories.endpoint import serve
 from skillwarden.advisories.index import AdvisoryIndex
-from skillwarden.advisories.record import one_line
 from skillwarden.domain.errors import UnavailableError
 from skillwarden.domain.finding import Finding, ScannerName, ScannerReport
 from skillwarden.domain.lock import Lock, LockedPackage
 from skillwarden.domain.package import PackageId
-from skillwarden.nodejs import find_node_tools, npm_environment
+from skillwarden.nodejs import NODE_RESERVES, find_node_tools, npm_environment
 
-from ..bounded import Finished, OutputTooLargeError, run_bounded
+from ..bounded import TOOL_MEMORY, Finished, OutputTooLargeError, run_bounded
+from .ending import ended
 from .grouping import finding_of, group
 from .protocol import NO_ADVISORIES, IndexSource, answered, failed, packages_of
 
@@ -47,6 +47,8 @@ class NpmAuditScanner:
         How npm is started; ``None``: the wheel's.
     max_output
         Bytes that it may write.
+    memory_limit_bytes
+        What it may have for itself.
     """
 
     name = ScannerName.NPM_AUDIT
@@ -57,10 +59,12 @@ class NpmAuditScanner:
         *,
         command: Sequence[str] | None = None,
         max_output: int = DEFAULT_MAX_OUTPUT,
+        memory_limit_bytes: int = TOOL_MEMORY,
     ) -> None:
         self._index = index
         self._command = command
         self._max_output = max_output
+        self._memory = memory_limit_bytes
 
     async def scan(self, lock: Lock) -> ScannerReport:
         """Audit every npm package; anything but a whole, readable answer is an error."""
@@ -96,7 +100,7 @@ class NpmAuditScanner:
             write_project(work, packages)
             async with serve(index) as endpoint:
                 arguments = ("audit", "--json", "--package-lock-only", f"--registry={endpoint.url}/")
-                command = self._command or find_node_tools().npm()
+                command = self._command or find_node_tools().npm(memory_bytes=self._memory)
                 environment = dict(npm_environment(home=home, cache=work / "cache"))
                 finished = await run_bounded(
                     # npm takes the last of two contrary options, and --no-audit is among those of every call.
@@ -104,6 +108,7 @@ class NpmAuditScanner:
                     cwd=work,
                     env={**environment, "NO_PROXY": "*", "no_proxy": "*"},
                     max_output=self._max_output,
+                    memory_limit_bytes=self._memory + NODE_RESERVES,
                 )
                 return finished, frozenset(endpoint.asked)
 
@@ -171,8 +176,7 @@ def read_answer(finished: Finished) -> dict[str, set[str]]:
 
 def _ended(finished: Finished, why: str) -> str:
     said = (finished.stderr.strip() or finished.stdout[:300].decode("utf-8", "replace")).splitlines()[:1]
-    words = f"; it said: {one_line(said[0])[:200]}" if said else ""
-    return f"npm audit ended with exit code {finished.status} and {why}{words}"
+    return ended("npm audit", finished, why, said=said[0] if said else "")
 
 
 def _coverage(asked: frozenset[PackageId], audited: frozenset[PackageId]) -> str:

@@ -25,7 +25,8 @@ from skillwarden.domain.finding import Finding, FindingKind, ScannerName, Scanne
 from skillwarden.domain.lock import Lock
 from skillwarden.domain.package import Ecosystem, PackageId
 
-from ..bounded import Finished, OutputTooLargeError, run_bounded
+from ..bounded import TOOL_MEMORY, Finished, OutputTooLargeError, run_bounded
+from .ending import ended
 from .grouping import finding_of, findings_of, fixes, group
 from .protocol import NO_ADVISORIES, IndexSource, answered, failed, packages_of
 
@@ -132,6 +133,8 @@ class PipAuditScanner:
         How pip-audit is started.
     max_output
         Bytes that it may write.
+    memory_limit_bytes
+        What it may have for itself.
     """
 
     name = ScannerName.PIP_AUDIT
@@ -142,10 +145,12 @@ class PipAuditScanner:
         *,
         command: Sequence[str] = DEFAULT_COMMAND,
         max_output: int = DEFAULT_MAX_OUTPUT,
+        memory_limit_bytes: int = TOOL_MEMORY,
     ) -> None:
         self._index = index
         self._command = tuple(command)
         self._max_output = max_output
+        self._memory = memory_limit_bytes
 
     async def scan(self, lock: Lock) -> ScannerReport:
         """Audit every pin; anything but a whole, readable answer is an error."""
@@ -180,6 +185,7 @@ class PipAuditScanner:
                     cwd=home,
                     env=_environment(home),
                     max_output=self._max_output,
+                    memory_limit_bytes=self._memory,
                 )
 
     def _judge(
@@ -273,9 +279,7 @@ def _environment(home: Path) -> dict[str, str]:
 
 
 def _ended(finished: Finished, why: str) -> str:
-    last = finished.stderr.strip().splitlines()[-1:]
-    said = f"; it said: {one_line(last[0])[:200]}" if last else ""
-    return f"pip-audit ended with exit code {finished.status} and {why}{said}"
+    return ended("pip-audit", finished, why, said=finished.stderr.strip().rpartition("\n")[2])
 
 
 def _coverage(answer: Answer, *, asked: frozenset[PackageId], audited: frozenset[PackageId]) -> str:

@@ -16,6 +16,7 @@ from .protocol import Scanner, failed, packages_of
 INCOMPLETE_COVERAGE = "IncompleteCoverage"
 #: How long a cancelled scanner may take to put its things away before it is left behind.
 _CLEAN_UP_SECONDS = 5.0
+_TRIED_AGAIN = " It is tried again; if this stays, raise SKILLWARDEN_SCAN_DEADLINE"
 _SHOWN = 5
 _MAX_ERROR = 500
 
@@ -109,7 +110,8 @@ class ScanRunner:
         try:
             done, _ = await asyncio.wait({task}, timeout=self._deadline)
             if not done:
-                message = f"Timeout: {scanner.name.value} did not end within {self._deadline:g} s"
+                how = f"Timeout: {scanner.name.value} did not end within {self._deadline:g} s"
+                message = f"{how} and was ended.{_TRIED_AGAIN}"
                 return failed(scanner.name, message, retryable=True)
             return task.result()
         except asyncio.CancelledError as error:

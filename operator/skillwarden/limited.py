@@ -4,8 +4,10 @@
 interpreter that sets its own limits and then becomes the command cannot. It imports nothing of ours, so
 that it starts in about 15 ms.
 
-RLIMIT_AS bounds one process's address space. That is enough here: the resolver is one process whose one
-child is an interpreter that prints its version. The container's cgroup stays the bound of the whole.
+RLIMIT_DATA bounds what one process may have for itself. That is enough here: each tool is one process, or one
+whose only child is an interpreter that prints its version. It must be less than the container may use: when
+that runs out, the kernel may end the operator as well. Of addresses (RLIMIT_AS) much is reserved and never
+touched, by V8 and by thread stacks, so they have a wide bound, against what is mapped and shared.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import sys
 
 #: As shells have it.
 CANNOT_START = 127
+#: Bytes of addresses.
+ADDRESSES = 8 * 1024**3
 
 
 def main(arguments: list[str]) -> None:
@@ -24,7 +28,8 @@ def main(arguments: list[str]) -> None:
     if separator != "--" or not command:
         raise SystemExit("usage: limited.py BYTES -- COMMAND ...")
     memory = int(limit)
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         os.execv(command[0], command)  # noqa: S606 - an argument list, and no shell is wanted
