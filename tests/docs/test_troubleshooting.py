@@ -12,6 +12,7 @@ import pytest
 from skillwarden.domain import conditions
 from skillwarden.domain.approval_request import Effect
 from skillwarden.domain.verdict import ComplianceReason
+from skillwarden.scan.source.python_code import parse
 
 #: The heading below which the reasons of a condition stand.
 SECTIONS: dict[str, type[StrEnum]] = {
@@ -77,11 +78,17 @@ def test_every_reason_is_set_somewhere(section: str, repo_root: Path) -> None:
     assert unused == []
 
 
+def tree_of(path: Path) -> ast.Module:
+    tree = parse(path.read_text(encoding="utf-8"))
+    assert tree is not None, path
+    return tree
+
+
 def test_no_condition_has_a_reason_that_is_only_a_text(repo_root: Path) -> None:
     literal = [
         node.args[2].value
         for path in sorted((repo_root / "operator" / "skillwarden").rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Call)
         and getattr(node.func, "id", "") == "ConditionDraft"
         and len(node.args) > 2

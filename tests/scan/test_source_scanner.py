@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import zlib
 
@@ -13,6 +14,7 @@ from skillwarden.domain.finding import Severity
 from skillwarden.domain.skill import SourceFile
 from skillwarden.domain.source_finding import SourceFinding
 from skillwarden.scan.source.look import remembered_source_findings, source_findings
+from skillwarden.scan.source.python_code import parse
 
 B64 = base64.b64encode(b"import os; os.system('id')").decode()
 NESTED = base64.b64encode(b"xmrig --url stratum+tcp://pool:3333 --user a --threads 4").decode()
@@ -194,3 +196,20 @@ def test_whatever_stands_in_a_file_is_looked_at(path: str, content: bytes) -> No
     lines = content.count(b"\n") + 1
     assert all(1 <= finding.line <= lines for finding in found)
     assert all(finding.severity is not Severity.UNKNOWN for finding in found)
+
+
+def test_an_interpreter_that_miscounts_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPython before 3.11.8 does, where it collects garbage while it parses (gh-106905)."""
+    real, asked = ast.parse, []
+
+    def parse_late(text: str) -> ast.Module:
+        asked.append(text)
+        if len(asked) == 1:
+            raise SystemError("AST constructor recursion depth mismatch")
+        return real(text)
+
+    monkeypatch.setattr("skillwarden.scan.source.python_code.ast.parse", parse_late)
+    assert parse("x = 1") is not None
+    asked.clear()
+    monkeypatch.setattr("skillwarden.scan.source.python_code._TRIES", 1)
+    assert parse("x = 1") is None, "and what it cannot read is reported as that"

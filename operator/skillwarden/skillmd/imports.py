@@ -6,7 +6,6 @@ import ast
 import functools
 import re
 import sys
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -15,6 +14,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from ..domain.package import DeclaredPackage, Ecosystem
+from ..scan.source.python_code import parse
 from ..scan.toplist import top_names
 from .files import Folder
 
@@ -183,11 +183,8 @@ def _imports_of_text(folder: Folder, skill_file: str) -> Iterator[tuple[str, str
 
 def _imports(text: str) -> Iterator[tuple[str, int]]:
     """Yield the top-level names that Python code imports, with lines; nothing where it is no Python 3."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the skill's code, not of ours
-            tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parse(text)
+    if tree is None:
         return
     for node in ast.walk(tree):
         match node:

@@ -14,6 +14,7 @@ from .signs import CONSTANTS
 
 #: How deep a blob inside of a blob is looked into.
 _DEPTH = 3
+_TRIES = 3
 _RUNS_CODE = frozenset({"eval", "exec", "compile", "builtins.eval", "builtins.exec", "builtins.compile"})
 _RUNS_CODE |= {"code.interact", "runpy.run_path", "types.FunctionType", "types.CodeType"}
 _DECODES = (
@@ -90,12 +91,17 @@ def look(text: str, into: Collector, *, depth: int = 0) -> None:
 
 def parse(text: str) -> ast.Module | None:
     """Return the syntax tree of Python 3 code, or ``None`` where it is none."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the skill's code, not of ours
-            return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+    for _ in range(_TRIES):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of the skill's code, not of ours
+                return ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+        except SystemError:
+            # CPython before 3.11.8 (gh-106905) where garbage collected meanwhile has a traceback formatted.
+            continue
+    return None
 
 
 class _Module:
