@@ -437,9 +437,9 @@ def metric_names(text: str) -> set[str]:
 def test_alerts_and_dashboard_ask_for_metrics_that_exist(generate: ModuleType) -> None:
     metrics = Metrics()
     metrics.watch_queue(lambda: 0)
-    metrics.watch_advisories(lambda: 0.0)
+    metrics.watch_advisories(lambda: 0.0, lambda: "")
     metrics.watch_leader(lambda: True)
-    metrics.watch_skills(Counter)
+    metrics.watch_skills(Counter, Counter)
     metrics.watch_isolation(lambda: None, lambda: None)
     known = {
         name

@@ -159,7 +159,12 @@ async def test_metrics_count_what_happened(pod: Pod, metrics: Metrics) -> None:
     metrics.staged("resolve", 3, "retry")
     metrics.scanned(failed(ScannerName.OSV, "down", retryable=True), 0.5)
     metrics.requested("create", "Pod", 201)
-    metrics.watch_skills(lambda: Counter({("Allowed", "Ready"): 3}))
+    metrics.watch_skills(lambda: {("Allowed", "Ready"): 3}, lambda: {("Scanned", "False"): 2})
+    metrics.watch_advisories(lambda: 7.0, lambda: "sha256:" + "a" * 64)
+    metrics.reused("scan")
+    metrics.had_verdict(3)
+    metrics.was_ready(4)
+    metrics.reviewed("Skill", 0.002, "warned")
     metrics.watch_leader(lambda: True)
     _, text = await pod.get("/metrics")
     for line in (
@@ -169,6 +174,12 @@ async def test_metrics_count_what_happened(pod: Pod, metrics: Metrics) -> None:
         'skillwarden_scanner_seconds_count{scanner="osv",state="error"} 1.0',
         'skillwarden_api_requests_total{kind="Pod",status="201",verb="create"} 1.0',
         'skillwarden_skills{reason="Ready",verdict="Allowed"} 3.0',
+        'skillwarden_conditions{status="False",type="Scanned"} 2.0',
+        'skillwarden_advisories_info{revision="aaaaaaaaaaaa"} 1.0',
+        'skillwarden_stage_reused_total{stage="scan"} 1.0',
+        "skillwarden_apply_to_verdict_seconds_sum 3.0",
+        "skillwarden_apply_to_ready_seconds_sum 4.0",
+        'skillwarden_admission_seconds_count{answer="warned",kind="Skill"} 1.0',
         "skillwarden_leader 1.0",
     ):
         assert line in text
@@ -176,9 +187,9 @@ async def test_metrics_count_what_happened(pod: Pod, metrics: Metrics) -> None:
 
 def test_the_page_of_metrics_is_that_of_the_code(metrics: Metrics, repo_root: Path) -> None:
     metrics.watch_queue(lambda: 0)
-    metrics.watch_advisories(lambda: 0.0)
+    metrics.watch_advisories(lambda: 0.0, lambda: "")
     metrics.watch_leader(lambda: True)
-    metrics.watch_skills(Counter)
+    metrics.watch_skills(Counter, Counter)
     metrics.watch_isolation(lambda: None, lambda: None)
     page = (repo_root / "docs" / "operations" / "metrics.md").read_text()
     rows = re.findall(r"^\| (`skillwarden_.*?) \|", page, flags=re.MULTILINE)
@@ -191,8 +202,9 @@ def test_the_page_of_metrics_is_that_of_the_code(metrics: Metrics, repo_root: Pa
 
 async def test_skills_are_counted_by_their_status(metrics: Metrics) -> None:
     core = make_core(Hanging(deaf=False), metrics)
-    status = {"verdict": "Denied", "conditions": [{"type": "Ready", "reason": "Refused"}]}
+    status = {"verdict": "Denied", "conditions": [{"type": "Ready", "status": "False", "reason": "Refused"}]}
     for name, given in (("a", status), ("b", {}), ("c", status)):
         meta = {"name": name, "namespace": "team", "uid": name, "resourceVersion": "1"}
         core.observe(Kind.SKILL, "ADDED", {"metadata": meta, "spec": {}, "status": given})
     assert core.outcomes() == {("Denied", "Refused"): 2, ("", ""): 1}
+    assert core.conditions() == {("Ready", "False"): 2}

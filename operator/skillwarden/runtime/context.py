@@ -8,6 +8,7 @@ import os
 import secrets
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -58,6 +59,7 @@ from ..services.stages import Stages, reader_of
 from ..services.store import Store
 from ..services.strays import StrayCatcher
 from ..services.tools import Tools
+from ..services.waits import Waits
 from .advisories import AdvisoryKeeper
 from .kinds import KindFollower
 from .leadership import Leadership
@@ -189,6 +191,7 @@ async def operator(settings: Settings, *, timing: Timing | None = None) -> Async
             retry_limit=timing.retry_limit,
             concurrency=settings.stage_concurrency,
             on_end=metrics.staged,
+            on_reuse=metrics.reused,
         )
         stack.push_async_callback(stages.close)
         setup = sandbox_setup(settings, key=key)
@@ -207,8 +210,8 @@ async def operator(settings: Settings, *, timing: Timing | None = None) -> Async
             audit=trail,
         )
         metrics.watch_queue(core.backlog)
-        metrics.watch_advisories(partial(_age, feed))
-        metrics.watch_skills(core.outcomes)
+        metrics.watch_advisories(partial(_age, feed), lambda: feed.revision)
+        metrics.watch_skills(core.outcomes, core.conditions)
         if settings.advisories_source:
             keeper = AdvisoryKeeper(
                 settings.advisories_source, into=settings.advisories, interval=settings.advisories_interval
@@ -367,6 +370,7 @@ def _wire(
         notifier=notifier,
         sources=sources,
         isolation=isolation,
+        waits=Waits(time.monotonic, on_verdict=metrics.had_verdict, on_ready=metrics.was_ready),
         setup=setup,
         timing=timing,
         now=utc_now,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 from prometheus_client.core import GaugeMetricFamily
@@ -12,8 +13,13 @@ from prometheus_client.registry import Collector
 from ..depot.protocol import Usage
 from ..domain.finding import ScannerReport
 
+#: How many, by the values of labels.
+Counts = Callable[[], Mapping[Any, int]]
+
 #: Seconds; a resolution or a scan takes from moments to a minute.
 SLOW = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 60, 120)
+#: Seconds; from a known lock to a large closure on a busy cluster.
+WAITS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 #: Seconds; somebody waits at a terminal.
 QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2)
 
@@ -73,6 +79,24 @@ class Metrics:
             ("sink",),
             registry=self.registry,
         )
+        self._reused = Counter(
+            "skillwarden_stage_reused_total",
+            "Results of a slow stage (resolve, scan) that the depot had: nothing was made anew.",
+            ("stage",),
+            registry=self.registry,
+        )
+        self._to_verdict = Histogram(
+            "skillwarden_apply_to_verdict_seconds",
+            "From when a Skill, or a change of it, was seen to its verdict.",
+            buckets=WAITS,
+            registry=self.registry,
+        )
+        self._to_ready = Histogram(
+            "skillwarden_apply_to_ready_seconds",
+            "From when a Skill, or a change of it, was seen to Ready, where it was allowed at once.",
+            buckets=WAITS,
+            registry=self.registry,
+        )
         self._reviews = Histogram(
             "skillwarden_admission_seconds",
             "Duration of an admission review, by kind and answer (admitted, warned, refused, failed).",
@@ -106,6 +130,18 @@ class Metrics:
         """Count an audit record that was lost."""
         self._audit_lost.labels(sink=sink).inc()
 
+    def reused(self, stage: str) -> None:
+        """Count a result that the depot had."""
+        self._reused.labels(stage=stage).inc()
+
+    def had_verdict(self, seconds: float) -> None:
+        """Note how long a Skill waited for its verdict."""
+        self._to_verdict.observe(seconds)
+
+    def was_ready(self, seconds: float) -> None:
+        """Note how long a Skill waited to be Ready."""
+        self._to_ready.observe(seconds)
+
     def reviewed(self, kind: str, seconds: float, answer: str) -> None:
         """Note an admission review."""
         self._reviews.labels(kind=kind, answer=answer).observe(seconds)
@@ -134,9 +170,12 @@ class Metrics:
         """Show the length of the work queue."""
         self._watch("skillwarden_queue_keys", "Keys that wait for a worker.", length)
 
-    def watch_skills(self, outcomes: Callable[[], Mapping[tuple[str, str], int]]) -> None:
-        """Show how many Skills have which verdict and which reason of Ready."""
-        self.registry.register(_Skills(outcomes))
+    def watch_skills(self, outcomes: Counts, conditions: Counts) -> None:
+        """Show how many Skills have which verdict and reason of Ready, and which conditions."""
+        what = "Skills by verdict and by the reason of Ready."
+        self.registry.register(_Counted("skillwarden_skills", what, ("verdict", "reason"), outcomes))
+        what = "Skills by the type and status of each of their conditions."
+        self.registry.register(_Counted("skillwarden_conditions", what, ("type", "status"), conditions))
 
     def watch_leader(self, leads: Callable[[], bool]) -> None:
         """Show whether this operator acts: 1 in one replica, 0 in the others."""
@@ -149,8 +188,16 @@ class Metrics:
         what = "How many processes a canary Pod could start before it was refused."
         self._watch("skillwarden_pod_pids_limit", what, lambda: _number(pids()))
 
-    def watch_advisories(self, age: Callable[[], float]) -> None:
-        """Show the age of the advisories in seconds; NaN where there are none."""
+    def watch_advisories(self, age: Callable[[], float], revision: Callable[[], str]) -> None:
+        """Show the age of the advisories in seconds, NaN where there are none, and which they are."""
+        self.registry.register(
+            _Counted(
+                "skillwarden_advisories_info",
+                "Which advisories are at hand: the beginning of their revision.",
+                ("revision",),
+                lambda: {(revision().removeprefix("sha256:")[:12],): 1},
+            )
+        )
         what = "Seconds since the advisories were last synced."
         self._watch("skillwarden_advisories_age_seconds", what, age)
 
@@ -163,18 +210,14 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-class _Skills(Collector):
-    """Counts the Skills when it is asked."""
+class _Counted(Collector):
+    """Counts by labels when it is asked."""
 
-    def __init__(self, outcomes: Callable[[], Mapping[tuple[str, str], int]]) -> None:
-        self._outcomes = outcomes
+    def __init__(self, name: str, what: str, labels: tuple[str, ...], counts: Counts) -> None:
+        self._name, self._what, self._labels, self._counts = name, what, labels, counts
 
     def collect(self) -> Iterator[Metric]:
-        family = GaugeMetricFamily(
-            "skillwarden_skills",
-            "Skills by verdict and by the reason of Ready.",
-            labels=("verdict", "reason"),
-        )
-        for labels, count in self._outcomes().items():
+        family = GaugeMetricFamily(self._name, self._what, labels=self._labels)
+        for labels, count in self._counts().items():
             family.add_metric(labels, count)
         yield family

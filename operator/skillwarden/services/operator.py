@@ -246,6 +246,15 @@ class Operator:
         """Count the Skills by verdict and by the reason of Ready; both empty before the first status."""
         return Counter(record.outcome for record in self._parts.store.skills.values())
 
+    def conditions(self) -> Counter[tuple[str, str]]:
+        """Count the Skills by type and status of each of their conditions."""
+        found: Counter[tuple[str, str]] = Counter()
+        alike = Counter(record.conditions for record in self._parts.store.skills.values())
+        for conditions, count in alike.items():
+            for condition in conditions:
+                found[condition] += count
+        return found
+
     def stuck(self) -> str:
         """Say what does not go on although it should; empty where all is well."""
         ended = [task.get_name() for task in self._tasks if task.done()]

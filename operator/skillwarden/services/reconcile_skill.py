@@ -69,6 +69,7 @@ class SkillReconciler:
         if record is None:
             await self._forget(namespace, name)
             return
+        self._tools.waits.begin(record)
         judged = await self._tools.judge.judge(record, network=self.network(record.key))
         approvals = await self._tools.requests.ask(record, judged.assessment.verdict)
         world, pods = self._observe(record, judged)
@@ -226,6 +227,7 @@ class SkillReconciler:
             # The object changed since it was observed: its event is on the way.
             requeue.retry()
             return
+        self._tools.waits.told(record, status)
         current = self._tools.store.skills.get((record.key.namespace, record.key.name))
         if current is record:
             self._tools.store.skills.put((record.key.namespace, record.key.name), record.with_status(written))
@@ -274,9 +276,10 @@ class SkillReconciler:
         self._tools.requests.forget(namespace, name)
         await self._tools.executor.tidy(namespace)
         remembered: tuple[dict[str, Any], ...] = (self._progress, self._launch_failures, self._unprepared)
-        if not any(remembered):
+        if not any(remembered) and not len(self._tools.waits):
             return
         living = {record.key.uid for record in self._tools.store.skills.values()}
+        self._tools.waits.forget(living)
         for memory in remembered:
             for uid in [uid for uid in memory if uid not in living]:
                 del memory[uid]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,9 @@ from ..resolve.intake import parse_python
 from ..resolve.intake_npm import parse_node
 from .ports import Body, NameFindings, SourceFindings
 
+#: Type and status of each.
+Conditions = tuple[tuple[str, str], ...]
+
 #: Of a text that only has to differ.
 _MAX_REFRESH = 64
 
@@ -41,8 +45,8 @@ class SkillRecord:
         Of the object.
     packed_status
         Its status as JSON: there are thousands, and as dicts they would be most of what the operator holds.
-    outcome
-        Of the status: its verdict, and the reason of Ready.
+    outcome, conditions
+        Of the status: its verdict and the reason of Ready; each condition's type and status.
     spec
         ``None`` where it cannot be read; its inline files are left out, their digest stays.
     spec_failure, source_failure
@@ -62,6 +66,7 @@ class SkillRecord:
     resource_version: str = ""
     packed_status: bytes = b"{}"
     outcome: tuple[str, str] = ("", "")
+    conditions: Conditions = ()
     spec: SkillSpec | None = None
     spec_failure: Failure | None = None
     source_failure: Failure | None = None
@@ -83,6 +88,7 @@ class SkillRecord:
             self,
             packed_status=pack_status(body),
             outcome=outcome_of(body),
+            conditions=conditions_of(body),
             resource_version=body["metadata"]["resourceVersion"],
         )
 
@@ -217,6 +223,7 @@ def skill_record(
         resource_version=meta.get("resourceVersion", ""),
         packed_status=pack_status(body),
         outcome=outcome_of(body),
+        conditions=conditions_of(body),
     )
     try:
         model = parse("Skill", body)
@@ -326,6 +333,17 @@ def outcome_of(body: Body) -> tuple[str, str]:
     status = body.get("status") or {}
     reasons = [item.get("reason") for item in status.get("conditions") or () if item.get("type") == "Ready"]
     return str(status.get("verdict") or ""), str(reasons[0] or "") if reasons else ""
+
+
+def conditions_of(body: Body) -> Conditions:
+    """Return type and status of each condition of an object; equal ones are one object."""
+    found = (body.get("status") or {}).get("conditions") or ()
+    return _one_object(tuple((str(item.get("type")), str(item.get("status"))) for item in found))
+
+
+@functools.lru_cache(maxsize=1024)
+def _one_object(conditions: Conditions) -> Conditions:
+    return conditions
 
 
 def unpack_status(packed: bytes) -> Mapping[str, Any]:

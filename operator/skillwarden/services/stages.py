@@ -81,6 +81,8 @@ class Stages:
         How many slow jobs run at a time; namespaces take turns.
     on_end
         Told stage, seconds and outcome of each, without its wait for a place.
+    on_reuse
+        Told the stage whose result the depot had.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Stages:
         retry_limit: timedelta = timedelta(minutes=5),
         concurrency: int = 2,
         on_end: StageCallback = lambda *_: None,
+        on_reuse: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._resolver = resolver
         self._scans = scans
@@ -103,6 +106,7 @@ class Stages:
         self._retry_limit = retry_limit
         self._slots = Slots(concurrency)
         self._on_end = on_end
+        self._on_reuse = on_reuse
         self._locks: Memory[Lock] = Memory(limit=4096)
         self._scanned: Memory[ScanResult] = Memory(limit=4096)
         self._fetched: Memory[bool] = Memory(limit=8192)
@@ -138,6 +142,7 @@ class Stages:
             return Failure(ResolvedReason.RESOLVER_UNAVAILABLE, error.message, error.fix, retryable=True)
         if lock is not None:
             self._locks.put(key, lock)
+            self._on_reuse("resolve")
         return lock
 
     async def scan_result(
@@ -156,6 +161,7 @@ class Stages:
                 log.warning("scan results cannot be read", error=str(error))
             if known is not None:
                 self._scanned.put(key, known)
+                self._on_reuse("scan")
         return known if _covers(known, required) else None
 
     def fetched(

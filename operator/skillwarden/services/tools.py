@@ -14,6 +14,7 @@ from .ports import Cluster, Now, SandboxSetup, Timing
 from .sources import ConfigMapSources
 from .stages import Stages
 from .store import Store
+from .waits import Waits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,8 @@ class Tools:
         Pinned ConfigMaps.
     isolation
         What is known of the cluster's network.
+    waits
+        How long authors wait.
     setup, timing, now
         Settings and the clock.
     """
@@ -52,6 +55,7 @@ class Tools:
     notifier: Notifier
     sources: ConfigMapSources
     isolation: Isolation
+    waits: Waits
     setup: SandboxSetup
     timing: Timing
     now: Now
