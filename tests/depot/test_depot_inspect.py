@@ -41,6 +41,18 @@ async def test_a_lock_that_nobody_fetched_is_fetched_and_read(client: DepotClien
     assert facts.unread == ()
 
 
+async def test_a_store_in_a_relative_folder_is_read(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wheel = make_wheel("loud", files=LOUD)
+    index.add(wheel)
+    store = DepotStore(Path("here"))
+    async with Fetcher(store) as fetcher:
+        facts = await Inspector(store, fetcher).inspect(make_lock(wheel, base=index.url), HOSTS)
+    assert (hooks(facts), facts.unread) == ({"loud": ["pth:loud.pth"]}, ())
+
+
 async def test_what_was_read_is_remembered_by_digest(
     inspector: Inspector, index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:

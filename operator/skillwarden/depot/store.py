@@ -46,6 +46,8 @@ class DepotStore:
     """
 
     def __init__(self, root: Path, *, max_size: int | None = None) -> None:
+        # The process that reads artefacts has a working folder of its own.
+        root = root.absolute()
         self._root = root
         self._temp = root / "tmp"
         for folder in ("artefacts", "contents", "inputs", "locks", "keys", "scans", "facts", "tmp", MARKS):

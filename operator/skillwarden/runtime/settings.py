@@ -248,6 +248,12 @@ class Settings(BaseSettings):
             return tuple(word.strip() for word in value.split(",") if word.strip())
         return value
 
+    @field_validator("state_dir", "advisories_dir", "index_netrc")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        """Tools are started in folders of their own."""
+        return value and value.absolute()
+
     @field_validator("lease")
     @classmethod
     def _names_a_lease(cls, value: str) -> str:
