@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 from skillwarden.depot.fetch import Fetcher
 from skillwarden.depot.local import LocalDepot
 from skillwarden.depot.store import DepotStore
+from skillwarden.domain.assess import Failure
 from skillwarden.domain.errors import UnavailableError
 from skillwarden.domain.finding import ScannerName, ScanState
 from skillwarden.domain.lock import Artefact, Lock, LockedPackage, Platform
 from skillwarden.domain.package import Ecosystem, PackageId
+from skillwarden.resolve.intake import parse_python
 from skillwarden.scan.artefact import ArtefactScanner
 from skillwarden.scan.runner import ScanRunner
 from skillwarden.services.stages import Stages, reader_of
@@ -79,3 +82,45 @@ async def test_a_depot_that_cannot_fetch_shows_in_the_scanners_report() -> None:
     [report] = result.reports
     assert (report.state, report.retryable) == (ScanState.ERROR, True)
     assert "the depot at depot.sock does not answer" in report.error
+
+
+async def test_a_depot_that_was_away_is_asked_again_by_itself(tmp_path: Path) -> None:
+    """As where the operator of a new release starts before its depot: nobody waits for a resync."""
+    declared = parse_python(["a==1.0"]).declared
+    platform = Platform("3.12")
+    package = LockedPackage(PackageId.of(Ecosystem.PYPI, "a", "1.0"), Artefact("a.whl", "sha256:" + "a" * 64))
+    lock = Lock(platform, (package,))
+
+    class Away:
+        away = True
+
+        async def lock_for_key(self, _: str) -> Lock | None:
+            if self.away:
+                raise UnavailableError("the depot at depot.sock does not answer: refused.")
+            return lock
+
+    depot = Away()
+    stages = Stages(
+        resolver=cast("Any", SimpleNamespace(index_identity="index")),
+        scans=cast("Any", None),
+        depot=cast("Any", depot),
+        now=lambda: datetime.now(UTC),
+        retry=timedelta(milliseconds=10),
+    )
+    told = asyncio.Event()
+    assert await stages.resolution(declared, platform) is None, "it must be asked for, which is tried again"
+    stages.resolve(declared, platform, previous_lock=None, namespace="team", waiter=told.set)
+    await stages.drain()
+    failure = await stages.resolution(declared, platform)
+    assert isinstance(failure, Failure)
+    assert failure.retryable
+    assert "the depot at depot.sock does not answer" in failure.message
+    depot.away = False
+    async with asyncio.timeout(30):
+        while not stages.resolve_due(declared, platform):
+            told.clear()
+            await told.wait()
+    stages.resolve(declared, platform, previous_lock=None, namespace="team", waiter=told.set)
+    await stages.drain()
+    assert await stages.resolution(declared, platform) == lock
+    await stages.close()

@@ -139,7 +139,9 @@ class Stages:
         try:
             lock = await self.depot.lock_for_key(key)
         except SkillwardenError as error:
-            return Failure(ResolvedReason.RESOLVER_UNAVAILABLE, error.message, error.fix, retryable=True)
+            # The job that this leads to asks once more, says why it failed, and is tried again.
+            log.warning("locks cannot be read", error=str(error))
+            return None
         if lock is not None:
             self._locks.put(key, lock)
             self._on_reuse("resolve")
@@ -221,9 +223,11 @@ class Stages:
         key = self.key(declared, platform, refresh)
 
         async def work() -> None:
-            preference = await self.depot.get_lock(previous_lock) if previous_lock and not refresh else None
-            lock = await self._resolver.resolve(declared, platform=platform, preference=preference)
-            await self.depot.put_lock(lock, key)
+            lock = await self.depot.lock_for_key(key)
+            if lock is None:
+                before = await self.depot.get_lock(previous_lock) if previous_lock and not refresh else None
+                lock = await self._resolver.resolve(declared, platform=platform, preference=before)
+                await self.depot.put_lock(lock, key)
             self._locks.put(key, lock)
 
         self._start(("resolve", key), work, resolution_failure, namespace, waiter)
