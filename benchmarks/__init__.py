@@ -4,4 +4,5 @@ import sys
 from pathlib import Path
 
 # The world of the operator's tests is the one that the operator is measured in.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "operator"))
+for area in ("operator", "services"):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / area))

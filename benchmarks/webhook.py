@@ -8,22 +8,17 @@ import ssl
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from make_admission import make_admission
 
-from skillwarden.builders.network_policy import DepotEndpoint
 from skillwarden.domain.package import Ecosystem
 from skillwarden.localcluster.apiserver.tls import make_certificate
 from skillwarden.runtime.webhook import Webhook
-from skillwarden.scan.names import name_findings
 from skillwarden.scan.toplist import top_names
 from skillwarden.services.admission import Admission
-from skillwarden.services.guard import Guard
-from skillwarden.services.judge import Judge
-from skillwarden.services.ports import SandboxSetup
 from skillwarden.services.records import agent_record, policy_record
 from skillwarden.services.store import Store
 
@@ -45,7 +40,7 @@ async def measure() -> list[Measurement]:
 
     with tempfile.TemporaryDirectory() as folder:
         make_certificate(Path(folder))
-        hook = Webhook(make_admission(), certificates=Path(folder), on_answer=note)
+        hook = Webhook(make_answerer(), certificates=Path(folder), on_answer=note)
         url = f"https://127.0.0.1:{await hook.start('127.0.0.1:0')}/validate"
         try:
             whole = await _load(url, Path(folder) / "tls.crt")
@@ -117,7 +112,7 @@ def make_review(number: int) -> dict[str, Any]:
     return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
 
 
-def make_admission() -> Admission:
+def make_answerer() -> Admission:
     """Return what answers, with policies as a large platform team has them."""
     store = Store(primed=True)
     for number in range(POLICIES):
@@ -125,27 +120,7 @@ def make_admission() -> Admission:
         store.cluster_policies.put(("", record.ref.name), record)
     agent = {"metadata": {"name": "agent", "namespace": "team"}, "spec": {"maturity": "Supervised"}}
     store.agents.put(("team", "agent"), agent_record({"apiVersion": API, "kind": "Agent", **agent}))
-    unused: Any = None
-    setup = SandboxSetup(
-        runtimes={"3.12": "python:3.12"},
-        default_version="3.12",
-        operator_image="skillwarden",
-        depot=DepotEndpoint(host="10.0.0.1", port=8480, in_cluster=False, cidr="10.0.0.1/32"),
-        token=lambda *_: "",
-        seal_key=b"",
-    )
-    judge = Judge(
-        store=store,
-        cluster=unused,
-        stages=unused,
-        feed=unused,
-        guard=Guard(unused, trust=True, timing=unused, now=_now),
-        approval_guard=unused,
-        sources=unused,
-        setup=setup,
-        now=_now,
-    )
-    return Admission(judge, name_findings=name_findings)
+    return make_admission(store)
 
 
 def _policy(number: int) -> dict[str, Any]:
@@ -166,7 +141,3 @@ def _policy(number: int) -> dict[str, Any]:
         "metadata": {"name": f"policy-{number}"},
         "spec": spec,
     }
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from skillwarden.scan.source.python_code import parse
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -66,11 +70,34 @@ def shared_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def generate(repo_root: Path) -> ModuleType:
+def load_script(repo_root: Path) -> Callable[[str], ModuleType]:
+    """Load a script of the repository, by its path, as a module."""
+
+    def load(path: str) -> ModuleType:
+        name = path.removesuffix(".py").replace("/", "_")
+        spec = importlib.util.spec_from_file_location(name, repo_root / path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def generate(load_script: Callable[[str], ModuleType]) -> ModuleType:
     """The generator of the chart's copies, which renders the chart, as a module."""
-    spec = importlib.util.spec_from_file_location("chart_generate", repo_root / "charts" / "generate.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["chart_generate"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script("charts/generate.py")
+
+
+@pytest.fixture(scope="session")
+def tree_of() -> Callable[[Path], ast.Module]:
+    """The syntax tree of a file of Python, as the product parses it: that survives CPython's miscount."""
+
+    def tree(path: Path) -> ast.Module:
+        found = parse(path.read_text(encoding="utf-8"))
+        assert found is not None, path
+        return found
+
+    return tree

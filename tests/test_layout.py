@@ -5,13 +5,11 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
-
-from skillwarden.scan.source.python_code import parse
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = sorted((ROOT / "operator").rglob("*.py"))
@@ -65,14 +63,10 @@ def test_the_tests_are_no_packages_and_their_names_are_unique() -> None:
     assert sorted(names) == sorted(set(names))
 
 
-def tree_of(path: Path) -> ast.Module:
-    tree = parse(path.read_text(encoding="utf-8"))
-    assert tree is not None, path
-    return tree
-
-
 @pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT / "operator")))
-def test_no_code_is_made_from_text_and_no_shell_is_started(path: Path) -> None:
+def test_no_code_is_made_from_text_and_no_shell_is_started(
+    path: Path, tree_of: Callable[[Path], ast.Module]
+) -> None:
     for node in ast.walk(tree_of(path)):
         if not isinstance(node, ast.Call):
             continue

@@ -21,6 +21,8 @@ from typing import Any
 import pytest
 import yaml
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "services"))
+
 OPERATOR = "system:serviceaccount:skillwarden-system:skillwarden-operator"
 KUBECONFIG = "SKILLWARDEN_TEST_KUBECONFIG"
 Body = dict[str, Any]

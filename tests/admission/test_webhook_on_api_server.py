@@ -7,18 +7,15 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
+from make_admission import make_admission
 
 from skillwarden.localcluster.apiserver.tls import make_certificate
 from skillwarden.runtime.webhook import Webhook
-from skillwarden.scan.names import name_findings
-from skillwarden.services.admission import Admission
-from skillwarden.services.judge import Judge
 from skillwarden.services.records import policy_record
 from skillwarden.services.store import Store
 
@@ -45,24 +42,9 @@ class Served:
         body["metadata"]["namespace"] = namespace
         store = Store(primed=True)
         store.policies.put((namespace, "rules"), policy_record("PackagePolicy", body))
-        unused: Any = None
-        setup: Any = SimpleNamespace(
-            runtimes={"3.12": "x"}, default_version="3.12", commands={}, platform=lambda **_: None
-        )
-        judge = Judge(
-            store=store,
-            cluster=unused,
-            stages=unused,
-            feed=unused,
-            guard=unused,
-            approval_guard=unused,
-            sources=unused,
-            setup=setup,
-            now=lambda: datetime.now(UTC),
-        )
         self.answered: list[tuple[str, str]] = []
         self.hook = Webhook(
-            Admission(judge, name_findings=name_findings),
+            make_admission(store),
             certificates=folder,
             on_answer=lambda kind, _, word: self.answered.append((kind, word)),
         )

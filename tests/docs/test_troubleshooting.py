@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
@@ -12,7 +13,6 @@ import pytest
 from skillwarden.domain import conditions
 from skillwarden.domain.approval_request import Effect
 from skillwarden.domain.verdict import ComplianceReason
-from skillwarden.scan.source.python_code import parse
 
 #: The heading below which the reasons of a condition stand.
 SECTIONS: dict[str, type[StrEnum]] = {
@@ -78,13 +78,9 @@ def test_every_reason_is_set_somewhere(section: str, repo_root: Path) -> None:
     assert unused == []
 
 
-def tree_of(path: Path) -> ast.Module:
-    tree = parse(path.read_text(encoding="utf-8"))
-    assert tree is not None, path
-    return tree
-
-
-def test_no_condition_has_a_reason_that_is_only_a_text(repo_root: Path) -> None:
+def test_no_condition_has_a_reason_that_is_only_a_text(
+    repo_root: Path, tree_of: Callable[[Path], ast.Module]
+) -> None:
     literal = [
         node.args[2].value
         for path in sorted((repo_root / "operator" / "skillwarden").rglob("*.py"))

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from skillwarden.localcluster.apiserver.tls import make_certificate
-from skillwarden.runtime.webhook import Webhook
+from skillwarden.runtime.webhook import Webhook, parts_of
 from skillwarden.services.admission import Answer
 
 REVIEW = {
@@ -163,3 +163,26 @@ async def _until_answered(url: str, folder: Path) -> None:
             else:
                 assert status == 200
                 return
+
+
+@pytest.mark.parametrize(
+    "review",
+    [
+        {},
+        {"apiVersion": "admission.k8s.io/v1beta1", "request": {}},
+        {"apiVersion": "admission.k8s.io/v1", "request": {"uid": "1", "kind": {"kind": "Skill"}}},
+        {"apiVersion": "admission.k8s.io/v1", "request": {"uid": "1", "kind": "Skill", "object": {}}},
+    ],
+    ids=["empty", "an older version", "no object", "no kind"],
+)
+def test_what_is_no_review_is_said_to_be_none(review: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"AdmissionReview|lacks"):
+        parts_of(review)
+
+
+def test_a_generated_name_and_the_namespace_of_the_request_are_taken() -> None:
+    body = {"metadata": {"generateName": "demo-"}, "spec": {}}
+    request = {"uid": "1", "kind": {"kind": "Skill"}, "namespace": "team", "object": body, "oldObject": None}
+    uid, kind, found, old = parts_of({"apiVersion": "admission.k8s.io/v1", "request": request})
+    assert (uid, kind, old) == ("1", "Skill", None)
+    assert found["metadata"] == {"generateName": "demo-", "name": "demo-", "namespace": "team"}

@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from make_admission import make_admission
 
-from skillwarden.builders.network_policy import DepotEndpoint
-from skillwarden.scan.names import name_findings
-from skillwarden.services.admission import MAX_WARNING, MAX_WARNINGS, Admission, Answer, parts_of
-from skillwarden.services.judge import Judge
-from skillwarden.services.ports import SandboxSetup
+from skillwarden.services.admission import MAX_WARNING, MAX_WARNINGS, Answer
 from skillwarden.services.records import agent_record, policy_record
 from skillwarden.services.store import Store
 
 Body = dict[str, Any]
 API = "skillwarden.io/v1alpha1"
-SETUP = SandboxSetup(
-    runtimes={"3.12": "python:3.12"},
-    default_version="3.12",
-    operator_image="skillwarden",
-    depot=DepotEndpoint(host="10.0.0.1", port=8480, in_cluster=False, cidr="10.0.0.1/32"),
-    token=lambda *_: "",
-    seal_key=b"",
-)
 
 
 def skill(*packages: str, agent: str | None = None, **spec: Any) -> Body:
@@ -66,19 +53,7 @@ class World:
             table = self.store.policies if local else self.store.cluster_policies
             table.put((record.ref.namespace or "", record.ref.name), record)
         self.agent("known", "Autonomous")
-        unused: Any = None
-        judge = Judge(
-            store=self.store,
-            cluster=SimpleNamespace(get=self._get),  # type: ignore[arg-type]
-            stages=unused,
-            feed=unused,
-            guard=SimpleNamespace(last_answer=lambda _: guarded),  # type: ignore[arg-type]
-            approval_guard=unused,
-            sources=unused,
-            setup=SETUP,
-            now=lambda: datetime(2026, 11, 27, tzinfo=UTC),
-        )
-        self.admission = Admission(judge, name_findings=name_findings)
+        self.admission = make_admission(self.store, get=self._get, guarded=guarded)
 
     def agent(self, name: str, maturity: str) -> None:
         self.store.agents.put(("team", name), agent_record(agent(name, maturity)))
@@ -206,26 +181,3 @@ def test_no_spec_breaks_a_review(spec: Body) -> None:
     answer = World(BANNED).review({**body, "spec": spec})
     assert not answer.refusal
     assert all(text.isprintable() for text in answer.warnings)
-
-
-@pytest.mark.parametrize(
-    "review",
-    [
-        {},
-        {"apiVersion": "admission.k8s.io/v1beta1", "request": {}},
-        {"apiVersion": "admission.k8s.io/v1", "request": {"uid": "1", "kind": {"kind": "Skill"}}},
-        {"apiVersion": "admission.k8s.io/v1", "request": {"uid": "1", "kind": "Skill", "object": {}}},
-    ],
-    ids=["empty", "an older version", "no object", "no kind"],
-)
-def test_what_is_no_review_is_said_to_be_none(review: Body) -> None:
-    with pytest.raises(ValueError, match=r"AdmissionReview|lacks"):
-        parts_of(review)
-
-
-def test_a_generated_name_and_the_namespace_of_the_request_are_taken() -> None:
-    body = {"metadata": {"generateName": "demo-"}, "spec": {}}
-    request = {"uid": "1", "kind": {"kind": "Skill"}, "namespace": "team", "object": body, "oldObject": None}
-    uid, kind, found, old = parts_of({"apiVersion": "admission.k8s.io/v1", "request": request})
-    assert (uid, kind, old) == ("1", "Skill", None)
-    assert found["metadata"] == {"generateName": "demo-", "name": "demo-", "namespace": "team"}

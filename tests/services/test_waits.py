@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from skillwarden.domain.skill import SkillKey
-from skillwarden.services.records import SkillRecord, pack_status
+from skillwarden.services.records import SkillRecord
 from skillwarden.services.waits import Waits
 
 
@@ -30,9 +30,8 @@ def status(verdict: str = "Unknown", *, ready: bool = False, generation: int = 1
 
 
 def record(generation: int = 1, *, uid: str = "u", **given: Any) -> SkillRecord:
-    return SkillRecord(
-        key=SkillKey("team", "demo", uid), generation=generation, packed_status=pack_status({"status": given})
-    )
+    made = SkillRecord(key=SkillKey("team", "demo", uid), generation=generation)
+    return made.with_status({"metadata": {}, "status": given})
 
 
 def test_verdict_and_ready_are_told_once_each() -> None:

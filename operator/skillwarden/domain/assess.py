@@ -386,7 +386,7 @@ def _compliant(verdict: Verdict, approvals_remark: str = "") -> ConditionDraft:
 
 
 def _grounds(reasons: Sequence[Reason]) -> str:
-    shown = [f"{reason.message} {reason.fix}".strip() for reason in reasons[:3]]
+    shown = [reason.text for reason in reasons[:3]]
     more = f" And {len(reasons) - 3} more ground(s)." if len(reasons) > 3 else ""
     return " ".join(shown) + more
 

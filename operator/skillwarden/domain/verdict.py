@@ -58,6 +58,11 @@ class Reason:
     rule: str = ""
     source_finding: SourceFinding | None = None
 
+    @property
+    def text(self) -> str:
+        """Message and fix as one."""
+        return f"{self.message} {self.fix}".strip()
+
 
 @dataclass(frozen=True, slots=True)
 class PendingApproval:

@@ -84,7 +84,7 @@ def resolver_settings(settings: Settings) -> ResolverSettings:
         index_password=settings.index_password.get_secret_value(),
         netrc=settings.index_netrc,
         deadline_seconds=settings.resolve_deadline,
-        memory_limit_bytes=settings.tool_memory << 20,
+        memory_limit_bytes=settings.tool_memory_bytes,
         cache_dir=settings.state_dir / "cache" / "uv",
         allowed_hosts=frozenset(settings.index_hosts),
     )
@@ -98,7 +98,7 @@ def npm_settings(settings: Settings) -> NpmSettings:
         password=settings.npm_password.get_secret_value(),
         token=settings.npm_token.get_secret_value(),
         deadline_seconds=settings.resolve_deadline,
-        memory_limit_bytes=settings.tool_memory << 20,
+        memory_limit_bytes=settings.tool_memory_bytes,
         cache_dir=settings.state_dir / "cache" / "npm",
         allowed_hosts=frozenset(settings.index_hosts),
     )
@@ -179,7 +179,7 @@ async def operator(settings: Settings, *, timing: Timing | None = None) -> Async
             resolver=closure_resolver(settings),
             scans=ScanRunner(
                 default_scanners(
-                    feed, read_facts=reader_of(depot), memory_limit_bytes=settings.tool_memory << 20
+                    feed, read_facts=reader_of(depot), memory_limit_bytes=settings.tool_memory_bytes
                 ),
                 deadline_seconds=settings.scan_deadline,
                 max_concurrency=4,

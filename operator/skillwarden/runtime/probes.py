@@ -8,6 +8,8 @@ import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from .listening import listen
+
 log = structlog.get_logger(__name__)
 
 
@@ -34,15 +36,11 @@ class Probes:
 
     async def start(self, address: str) -> int:
         """Listen on ``HOST:PORT``; return the port."""
-        host, _, port = address.rpartition(":")
         app = web.Application()
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, host.strip("[]") or "0.0.0.0", int(port))  # noqa: S104 - a Pod's port
-        await site.start()
+        self._runner = await listen(app, address)
         return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:

@@ -283,3 +283,8 @@ class Settings(BaseSettings):
     def advisories(self) -> Path:
         """Where the advisories are."""
         return self.advisories_dir or self.state_dir / "advisories"
+
+    @property
+    def tool_memory_bytes(self) -> int:
+        """What ``tool_memory`` says, in bytes."""
+        return self.tool_memory << 20

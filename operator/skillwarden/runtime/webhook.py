@@ -13,7 +13,9 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
-from ..services.admission import Admission, Answer, parts_of
+from ..services.admission import REVIEWED, Admission, Answer
+from ..services.ports import Body
+from .listening import listen
 
 log = structlog.get_logger(__name__)
 
@@ -22,6 +24,7 @@ MAX_REVIEW_BYTES = 8 << 20
 #: Less than any timeout that makes sense: an answer that comes later is of no use to anybody.
 ANSWER_SECONDS = 2.0
 CERTIFICATE, KEY = "tls.crt", "tls.key"
+_API = "admission.k8s.io/v1"
 
 
 class Webhook:
@@ -63,14 +66,9 @@ class Webhook:
         Without a usable certificate nobody can speak to it until there is one: no reason not to govern.
         """
         self._look_for_certificate()
-        host, _, port = address.rpartition(":")
         app = web.Application(client_max_size=MAX_REVIEW_BYTES)
         app.router.add_post("/validate", self._validate)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        everywhere = "0.0.0.0"  # noqa: S104 - a Pod's port
-        site = web.TCPSite(self._runner, host.strip("[]") or everywhere, int(port), ssl_context=self._context)
-        await site.start()
+        self._runner = await listen(app, address, ssl_context=self._context)
         self._following = asyncio.create_task(self._follow(), name="webhook certificate")
         return int(self._runner.addresses[0][1])
 
@@ -115,24 +113,25 @@ class Webhook:
         started = time.perf_counter()
         kind, word = "unknown", "failed"
         try:
-            uid, named, body, old = parts_of(json.loads(await request.read()))
+            try:
+                uid, named, body, old = parts_of(json.loads(await request.read()))
+            except ValueError as error:
+                raise web.HTTPBadRequest(text=f"not an AdmissionReview: {error}\n") from error
             kind = named if named in REVIEWED else "other"
-            async with asyncio.timeout(ANSWER_SECONDS):
-                answer = await self._admission.review(named, body, old)
+            answer = await self._answer(named, body, old)
             word = answer.word
-        except ValueError as error:
-            raise web.HTTPBadRequest(text=f"not an AdmissionReview: {error}\n") from error
-        except Exception as error:
-            # Not an answer: the API server does what failurePolicy says, and the operator decides.
-            log.exception("an admission review broke")
-            raise web.HTTPInternalServerError(text="the review could not be made\n") from error
         finally:
             self._on_answer(kind, time.perf_counter() - started, word)
         return web.json_response(_review(uid, answer))
 
-
-#: Kinds that the chart's ValidatingWebhookConfiguration sends.
-REVIEWED = frozenset({"Skill", "PackagePolicy", "ClusterPackagePolicy"})
+    async def _answer(self, kind: str, body: Body, old: Body | None) -> Answer:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._admission.review(kind, body, old)
+        except Exception as error:
+            # Not an answer: the API server does what failurePolicy says, and the operator decides.
+            log.exception("an admission review broke")
+            raise web.HTTPInternalServerError(text="the review could not be made\n") from error
 
 
 def _review(uid: str, answer: Answer) -> dict[str, object]:
@@ -141,4 +140,27 @@ def _review(uid: str, answer: Answer) -> dict[str, object]:
         response["status"] = {"code": 403, "reason": "Forbidden", "message": answer.refusal}
     if answer.warnings:
         response["warnings"] = list(answer.warnings)
-    return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}
+    return {"apiVersion": _API, "kind": "AdmissionReview", "response": response}
+
+
+def parts_of(review: object) -> tuple[str, str, Body, Body | None]:
+    """Return uid, kind, object and old object of an AdmissionReview.
+
+    Raises
+    ------
+    ValueError
+        Where it is none (`admission.k8s.io/v1`).
+    """
+    given = review if isinstance(review, dict) else {}
+    request = given.get("request")
+    if given.get("apiVersion") != _API or not isinstance(request, dict):
+        raise ValueError("this is no AdmissionReview of admission.k8s.io/v1 with a request")
+    uid, kind, body, old = (request.get(key) for key in ("uid", "kind", "object", "oldObject"))
+    if not isinstance(uid, str) or not isinstance(kind, dict) or not isinstance(body, dict):
+        raise ValueError("the request lacks uid, kind or object")
+    if not isinstance(body.get("metadata"), dict):
+        raise ValueError("the object has no metadata")
+    name = body["metadata"].get("name") or body["metadata"].get("generateName") or "(unnamed)"
+    place = {"name": name, "namespace": request.get("namespace") or ""}
+    body = {**body, "metadata": {**body["metadata"], **place}}
+    return uid, str(kind.get("kind")), body, old if isinstance(old, dict) else None

@@ -7,7 +7,7 @@ or not. It is told by the same assessment as the verdict, from names and policie
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..domain.assess import Assessment
 from ..domain.conditions import AcceptedReason, Status
@@ -17,13 +17,15 @@ from ..domain.policy import Action
 from ..domain.verdict import ComplianceReason, Reason
 from .judge import Judge
 from .ports import Body, NameFindings
-from .records import SkillRecord, policy_record, skill_record
+from .records import policy_record, skill_record
 
 #: kubectl shows each on a line of its own; the API server cuts what is longer than 4096 in all.
 MAX_WARNINGS = 6
 MAX_WARNING = 500
 MAX_REFUSAL = 1500
 _POLICIES = frozenset({"PackagePolicy", "ClusterPackagePolicy"})
+#: Kinds that there is something to say about; the chart's ValidatingWebhookConfiguration sends no others.
+REVIEWED = _POLICIES | {"Skill"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +85,16 @@ class Admission:
         return Answer()
 
     async def _skill(self, body: Body, old: Body | None) -> Answer:
-        record = self._record(body)
-        assessment = await self._judge.judge_names(record)
-        stood = _named(self._record(old)) if old is not None else frozenset()
-        bans = [
-            reason
-            for reason in _reasons(assessment)
-            if reason.code is ComplianceReason.BANNED and reason.package not in stood
-        ]
-        if bans:
-            return Answer(refusal=_cut(" ".join(_text(ban) for ban in bans), MAX_REFUSAL))
-        # What stands may be edited, scaled and mended though a ban has come: the operator has stopped it.
-        return Answer(warnings=_bounded(tuple(_warnings(assessment))))
-
-    def _record(self, body: Body) -> SkillRecord:
         record = skill_record(body, name_findings=self._name_findings)
-        return replace(record, source_findings=())
+        assessment = await self._judge.judge_names(record)
+        bans = [reason for reason in _reasons(assessment) if reason.code is ComplianceReason.BANNED]
+        if bans and old is not None:
+            # What stands may be edited, scaled and mended though a ban has come: the operator has stopped it.
+            stood = _named(old)
+            bans = [ban for ban in bans if ban.package not in stood]
+        if bans:
+            return Answer(refusal=one_line(" ".join(ban.text for ban in bans), MAX_REFUSAL))
+        return Answer(warnings=_bounded(tuple(_warnings(assessment))))
 
 
 def _policy(kind: str, body: Body) -> Answer:
@@ -109,10 +105,9 @@ def _policy(kind: str, body: Body) -> Answer:
     return Answer(warnings=_bounded((text,)))
 
 
-def _named(record: SkillRecord) -> frozenset[PackageId]:
-    return frozenset(
-        PackageId(item.ecosystem, item.name, item.pinned_version or "") for item in record.declared
-    )
+def _named(body: Body) -> frozenset[PackageId]:
+    declared = skill_record(body, name_findings=lambda _: ()).declared
+    return frozenset(PackageId(item.ecosystem, item.name, item.pinned_version or "") for item in declared)
 
 
 def _reasons(assessment: Assessment) -> tuple[Reason, ...]:
@@ -135,44 +130,10 @@ def _warnings(assessment: Assessment) -> Iterator[str]:
         asks = (
             "This skill will be denied" if reason.action is Action.DENY else "This skill waits for approval"
         )
-        yield f"{asks} ({reason.code}): {_text(reason)}"
-
-
-def _text(reason: Reason) -> str:
-    return f"{reason.message} {reason.fix}".strip()
+        yield f"{asks} ({reason.code}): {reason.text}"
 
 
 def _bounded(warnings: tuple[str, ...]) -> tuple[str, ...]:
-    shown = tuple(_cut(text, MAX_WARNING) for text in warnings[:MAX_WARNINGS])
+    shown = tuple(one_line(text, MAX_WARNING) for text in warnings[:MAX_WARNINGS])
     left = len(warnings) - len(shown)
     return (*shown, f"And {left} more: see the skill's status.") if left else shown
-
-
-def _cut(text: str, limit: int) -> str:
-    return one_line(text, limit)
-
-
-def parts_of(review: object) -> tuple[str, str, Body, Body | None]:
-    """Return uid, kind, object and old object of an AdmissionReview.
-
-    Raises
-    ------
-    ValueError
-        Where it is none (`admission.k8s.io/v1`).
-    """
-    request = review.get("request") if isinstance(review, dict) else None
-    if (
-        not isinstance(review, dict)
-        or review.get("apiVersion") != "admission.k8s.io/v1"
-        or not isinstance(request, dict)
-    ):
-        raise ValueError("this is no AdmissionReview of admission.k8s.io/v1 with a request")
-    uid, kind, body, old = (request.get(key) for key in ("uid", "kind", "object", "oldObject"))
-    if not isinstance(uid, str) or not isinstance(kind, dict) or not isinstance(body, dict):
-        raise ValueError("the request lacks uid, kind or object")
-    if not isinstance(body.get("metadata"), dict):
-        raise ValueError("the object has no metadata")
-    name = body["metadata"].get("name") or body["metadata"].get("generateName") or "(unnamed)"
-    place = {"name": name, "namespace": request.get("namespace") or ""}
-    body = {**body, "metadata": {**body["metadata"], **place}}
-    return uid, str(kind.get("kind")), body, old if isinstance(old, dict) else None

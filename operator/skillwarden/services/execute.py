@@ -154,8 +154,9 @@ class Executor:
                 for kind in (Kind.NETWORK_POLICY, Kind.SERVICE_ACCOUNT):
                     await self._cluster.delete(kind, name=record.name, namespace=namespace)
         found = store.network_policies.get((namespace, DEFAULT_DENY_NAME))
-        living = any(record.namespace == namespace for record in store.pods.values())
-        if found is not None and found.ours and not living and not store.skills.grouped(namespace):
+        if found is None or not found.ours or store.skills.grouped(namespace):
+            return
+        if not any(record.namespace == namespace for record in store.pods.values()):
             await self._cluster.delete(
                 Kind.NETWORK_POLICY, name=found.name, namespace=namespace, uid=found.uid
             )

@@ -14,12 +14,12 @@ from ..domain.conditions import ConditionDraft, ConditionType, NetworkReason, St
 from ..domain.evaluate import required_scanners
 from ..domain.lock import Lock, Platform
 from ..domain.naming import LABEL_COMPONENT
-from ..domain.policy import Maturity
-from ..domain.skill import ConfigMapSource, Sandbox, SkillKey
+from ..domain.skill import ConfigMapSource, SkillKey
 from ..domain.source_finding import SourceFinding
 from ..domain.verdict import Approval
 from ..kube.kinds import Kind
 from .approvals import decided
+from .evidence import evidence_of
 from .guard import Guard
 from .isolation import Isolation
 from .ports import Cluster, Feed, Now, SandboxSetup
@@ -124,32 +124,17 @@ class Judge:
         namespace, spec = record.key.namespace, record.spec
         chosen, failures = readable(self._store.policies_for(namespace))
         platform, runtime_failure = choose_platform(spec, self._setup)
-        return assess(
-            Evidence(
-                declared=record.declared,
-                refusals=record.refusals,
-                name_findings=record.name_findings,
-                spec_failure=record.spec_failure,
-                source_failure=record.source_failure,
-                source_findings=(),
-                runtime_failure=runtime_failure,
-                content_digest=record.content_digest,
-                platform=platform,
-                agent=await self._named_agent(record.key, spec.agent if spec else None),
-                policies=chosen,
-                policy_failures=failures,
-                sandbox=spec.sandbox if spec else Sandbox(),
-                now=self._now(),
-            )
+        evidence = evidence_of(
+            record,
+            agent=await self._one_agent(record.key, spec.agent if spec else None, live=False, probe=False),
+            now=self._now(),
+            platform=platform,
+            runtime_failure=runtime_failure,
+            policies=chosen,
+            policy_failures=failures,
         )
-
-    async def _named_agent(self, key: SkillKey, name: str | None) -> AgentView:
-        if name is None:
-            return AgentView()
-        # Not asked here: the question is a dry-run create, which an admission review must not come from.
-        unguarded = self._guard.last_answer(key.namespace) is False
-        maturity = await self._maturity(key, name, live=False)
-        return AgentView(name=name, maturity=maturity, guarded=not unguarded)
+        # Its files are not what is asked about.
+        return assess(replace(evidence, source_findings=()))
 
     def _fresh(self, kind: str, body: dict[str, object]) -> PolicyRecord:
         """Project a policy, but keep the known object of the same generation: its index is compiled."""
@@ -173,25 +158,23 @@ class Judge:
         source_failure, source_findings = await self._source(record)
         decisions, unproven = await self._decisions(record.key.namespace, approvals)
         platform, runtime_failure = choose_platform(record.spec, self._setup)
-        evidence = Evidence(
-            declared=record.declared,
-            refusals=record.refusals,
-            name_findings=record.name_findings,
-            spec_failure=record.spec_failure,
-            source_failure=source_failure,
-            source_findings=source_findings,
-            runtime_failure=runtime_failure,
-            content_digest=record.content_digest,
-            platform=platform,
+        said = evidence_of(
+            record,
             agent=await self._agent(record, run_agent=run_agent, live=live),
+            now=self._now(),
+            platform=platform,
+            runtime_failure=runtime_failure,
             policies=chosen,
             policy_failures=failures,
+        )
+        evidence = replace(
+            said,
+            source_failure=source_failure,
+            source_findings=source_findings,
             approvals=decisions,
             approvals_remark=unproven,
             network_isolated=True if network.status is Status.TRUE else None,
             advisories_synced_at=self._feed.synced_at,
-            sandbox=record.spec.sandbox if record.spec else Sandbox(),
-            now=self._now(),
         )
         judged = assess(evidence)
         if judged.job is Job.RESOLVE and platform is not None:
@@ -240,19 +223,25 @@ class Judge:
         # The lower of both counts: a run can only tighten.
         return view if view.effective <= other.effective else other
 
-    async def _one_agent(self, key: SkillKey, name: str | None, *, live: bool) -> AgentView:
+    async def _one_agent(
+        self, key: SkillKey, name: str | None, *, live: bool, probe: bool = True
+    ) -> AgentView:
+        """Return what is known of an agent; without ``probe`` a guard that nobody asked about counts.
+
+        The question is a dry-run create, which must not come from an admission review: it would lead to one.
+        """
         if name is None:
             return AgentView()
-        maturity = await self._maturity(key, name, live=live)
-        return AgentView(name=name, maturity=maturity, guarded=await self._guard.in_force(key.namespace))
-
-    async def _maturity(self, key: SkillKey, name: str, *, live: bool) -> Maturity | None:
         known = None if live else self._store.agents.get((key.namespace, name))
         if known is None:
             # Applied together with its skills, an agent may be seen after them.
             body = await self._cluster.get(Kind.AGENT, name=name, namespace=key.namespace)
             known = agent_record(body) if body else None
-        return known.maturity if known else None
+        if probe:
+            guarded = await self._guard.in_force(key.namespace)
+        else:
+            guarded = self._guard.last_answer(key.namespace) is not False
+        return AgentView(name=name, maturity=known.maturity if known else None, guarded=guarded)
 
     def pursue(self, record: SkillRecord, judged: Judged, *, waiter: Waiter) -> bool:
         """Start the slow work that would bring a skill further; return whether any was started."""

@@ -16,7 +16,7 @@ from ..domain.evaluate import required_scanners
 from ..domain.lock import Lock, Platform
 from ..domain.package import Ecosystem
 from ..domain.policy import Maturity, Policy
-from ..domain.skill import Sandbox
+from .evidence import evidence_of
 from .records import SkillRecord
 from .stages import Stages
 
@@ -60,24 +60,16 @@ class OfflineCase:
     @property
     def evidence(self) -> Evidence:
         """What is known before anything was resolved."""
-        record = self.record
-        return Evidence(
-            declared=record.declared,
-            refusals=record.refusals,
-            name_findings=record.name_findings,
-            spec_failure=record.spec_failure,
-            source_failure=record.source_failure,
-            runtime_failure=self.runtime_failure,
-            content_digest=record.content_digest,
-            source_findings=record.source_findings,
-            platform=self.platform,
+        evidence = evidence_of(
+            self.record,
             agent=AgentView(name=GIVEN_AGENT, maturity=self.maturity, guarded=True),
+            now=self.now,
+            platform=self.platform,
+            runtime_failure=self.runtime_failure,
             policies=self.policies,
             policy_failures=self.policy_failures,
-            advisories_synced_at=self.synced_at,
-            sandbox=record.spec.sandbox if record.spec else Sandbox(),
-            now=self.now,
         )
+        return replace(evidence, advisories_synced_at=self.synced_at)
 
 
 async def judge_offline(

@@ -248,12 +248,8 @@ class Operator:
 
     def conditions(self) -> Counter[tuple[str, str]]:
         """Count the Skills by type and status of each of their conditions."""
-        found: Counter[tuple[str, str]] = Counter()
-        alike = Counter(record.conditions for record in self._parts.store.skills.values())
-        for conditions, count in alike.items():
-            for condition in conditions:
-                found[condition] += count
-        return found
+        records = self._parts.store.skills.values()
+        return Counter(condition for record in records for condition in record.conditions)
 
     def stuck(self) -> str:
         """Say what does not go on although it should; empty where all is well."""

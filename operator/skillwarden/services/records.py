@@ -45,8 +45,9 @@ class SkillRecord:
         Of the object.
     packed_status
         Its status as JSON: there are thousands, and as dicts they would be most of what the operator holds.
-    outcome, conditions
-        Of the status: its verdict and the reason of Ready; each condition's type and status.
+    outcome, observed_generation, conditions
+        Of the status: its verdict and the reason of Ready; the generation that it is about; each condition's
+        type and status.
     spec
         ``None`` where it cannot be read; its inline files are left out, their digest stays.
     spec_failure, source_failure
@@ -66,6 +67,7 @@ class SkillRecord:
     resource_version: str = ""
     packed_status: bytes = b"{}"
     outcome: tuple[str, str] = ("", "")
+    observed_generation: int | None = None
     conditions: Conditions = ()
     spec: SkillSpec | None = None
     spec_failure: Failure | None = None
@@ -83,13 +85,14 @@ class SkillRecord:
         return unpack_status(self.packed_status)
 
     def with_status(self, body: Body) -> SkillRecord:
-        """Return the record with what the API server answered to a status write."""
+        """Return the record with the status of an object, such as the API server's answer to a write."""
         return replace(
             self,
             packed_status=pack_status(body),
             outcome=outcome_of(body),
+            observed_generation=(body.get("status") or {}).get("observedGeneration"),
             conditions=conditions_of(body),
-            resource_version=body["metadata"]["resourceVersion"],
+            resource_version=_meta(body).get("resourceVersion", ""),
         )
 
 
@@ -217,14 +220,7 @@ def skill_record(
 ) -> SkillRecord:
     """Project a Skill; never raises on what a user wrote."""
     meta = _meta(body)
-    record = SkillRecord(
-        key=key_of(body),
-        generation=meta.get("generation", 0),
-        resource_version=meta.get("resourceVersion", ""),
-        packed_status=pack_status(body),
-        outcome=outcome_of(body),
-        conditions=conditions_of(body),
-    )
+    record = SkillRecord(key=key_of(body), generation=meta.get("generation", 0)).with_status(body)
     try:
         model = parse("Skill", body)
         spec = model.to_domain()

@@ -223,6 +223,7 @@ class Stages:
         key = self.key(declared, platform, refresh)
 
         async def work() -> None:
+            # Where the depot did not answer before, nobody has looked.
             lock = await self.depot.lock_for_key(key)
             if lock is None:
                 before = await self.depot.get_lock(previous_lock) if previous_lock and not refresh else None

@@ -104,7 +104,7 @@ def verdict_status(verdict: Verdict, names: Mapping[PackageId | None, str]) -> d
             for item in pending
         ],
         "decidedBy": [{"policy": str(policy), "rule": rule} for policy, rule in verdict.decided_by[:50]],
-        "reasons": [shorten(f"{reason.message} {reason.fix}".strip()) for reason in verdict.reasons[:TOP]],
+        "reasons": [shorten(reason.text) for reason in verdict.reasons[:TOP]],
     }
 
 

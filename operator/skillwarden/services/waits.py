@@ -54,8 +54,7 @@ class Waits:
         uid, known = record.key.uid, self._waits.get(record.key.uid)
         if known is not None and known.generation == record.generation:
             return
-        status = record.status
-        if status.get("observedGeneration") == record.generation and _judged(status):
+        if record.observed_generation == record.generation and _judged(record.outcome[0]):
             self._waits.pop(uid, None)
             return
         self._waits[uid] = _Wait(record.generation, self._clock())
@@ -63,7 +62,7 @@ class Waits:
     def told(self, record: SkillRecord, status: Mapping[str, Any]) -> None:
         """Take note of a status that was written."""
         wait = self._waits.get(record.key.uid)
-        if wait is None or wait.generation != record.generation or not _judged(status):
+        if wait is None or wait.generation != record.generation or not _judged(status.get("verdict")):
             return
         seconds = self._clock() - wait.since
         if not wait.judged:
@@ -81,8 +80,8 @@ class Waits:
             del self._waits[uid]
 
 
-def _judged(status: Mapping[str, Any]) -> bool:
-    return status.get("verdict") not in {None, "", "Unknown"}
+def _judged(verdict: str | None) -> bool:
+    return verdict not in {None, "", "Unknown"}
 
 
 def _ready(status: Mapping[str, Any]) -> bool:

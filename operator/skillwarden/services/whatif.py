@@ -16,9 +16,9 @@ from ..domain.assess import AgentView, Assessment, Evidence, Failure, assess, ve
 from ..domain.finding import ScanResult
 from ..domain.lock import Lock
 from ..domain.policy import Maturity
-from ..domain.skill import Sandbox
 from ..domain.source_finding import SourceFinding
 from .approvals import decided
+from .evidence import evidence_of
 from .records import ApprovalRecord, PolicyRecord, SkillRecord
 from .store import readable
 
@@ -131,23 +131,21 @@ def _assess(seen: Recorded, policies: tuple[PolicyRecord, ...], now: datetime) -
 
 def _evidence(seen: Recorded, now: datetime) -> Evidence:
     record, status = seen.record, seen.record.status
-    spec = record.spec
     accepted, network = _condition(status, "Accepted"), _condition(status, "NetworkIsolated")
     runtime = accepted if accepted.get("reason") == "UnsupportedRuntime" else None
     unproven = {
         item.request.name for item in seen.approvals if item.request is not None and not _proven(item)
     }
-    return Evidence(
-        declared=record.declared,
-        refusals=record.refusals,
-        name_findings=record.name_findings,
-        spec_failure=record.spec_failure,
-        source_failure=record.source_failure,
-        runtime_failure=Failure(runtime["reason"], str(runtime.get("message"))) if runtime else None,
-        content_digest=record.content_digest,
-        source_findings=seen.source_findings,
-        platform=seen.lock.platform if seen.lock else None,
+    said = evidence_of(
+        record,
         agent=AgentView(name="(recorded)", maturity=_maturity(status), guarded=True),
+        now=now,
+        platform=seen.lock.platform if seen.lock else None,
+        runtime_failure=Failure(runtime["reason"], str(runtime.get("message"))) if runtime else None,
+    )
+    return replace(
+        said,
+        source_findings=seen.source_findings,
         resolution=seen.lock,
         scan=seen.scan,
         advisories_synced_at=now,
@@ -155,8 +153,6 @@ def _evidence(seen: Recorded, now: datetime) -> Evidence:
             item for item in decided(seen.approvals) if not item.approved or item.name not in unproven
         ),
         network_isolated=True if network.get("status") == "True" else None,
-        sandbox=spec.sandbox if spec else Sandbox(),
-        now=now,
     )
 
 

@@ -115,7 +115,7 @@ def _result(reason: Reason, level: str, places: dict[str, int], uri: str) -> dic
         "ruleId": identity,
         "ruleIndex": places[identity],
         "level": level,
-        "message": {"text": f"{reason.message} {reason.fix}".strip()},
+        "message": {"text": reason.text},
         "locations": _reason_locations(reason, uri),
         "partialFingerprints": {"skillwarden/v1": _fingerprint(reason, level)},
         "properties": {

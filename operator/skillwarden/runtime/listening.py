@@ -1,0 +1,19 @@
+"""Opens a port of the operator's process."""
+
+from __future__ import annotations
+
+import ssl
+
+from aiohttp import web
+
+
+async def listen(
+    app: web.Application, address: str, *, ssl_context: ssl.SSLContext | None = None
+) -> web.AppRunner:
+    """Serve an application on ``HOST:PORT`` (no host: all of them); the caller cleans the runner up."""
+    host, _, port = address.rpartition(":")
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    everywhere = "0.0.0.0"  # noqa: S104 - a Pod's port
+    await web.TCPSite(runner, host.strip("[]") or everywhere, int(port), ssl_context=ssl_context).start()
+    return runner
