@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -104,6 +106,19 @@ def is_operators(request: web.Request) -> bool:
     """Whether a request is of the operator's own client, and no dry run."""
     agent = request.headers.get("User-Agent", "")
     return agent.startswith("skillwarden/") and "dryRun" not in request.query
+
+
+def is_from(request: web.Request, process: OperatorProcess) -> bool:
+    """Whether a request came from this very process: the kernel knows whose the other end is."""
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    port = f":{peer[1]:04X}" if peer else ""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ends = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(port)}
+    held = set()
+    for handle in Path(f"/proc/{process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            held.add(str(handle.readlink()))
+    return bool(ends & held)
 
 
 def is_write_in(request: web.Request, namespace: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import aiohttp
 import pytest
 from aiohttp import web
-from faults_support import Answer, OperatorProcess, answered, is_write_in
+from faults_support import Answer, OperatorProcess, answered, is_from, is_write_in
 from operator_world import Client, World, make_run, make_skill
 
 from skillwarden.kube.kinds import Kind
@@ -62,15 +62,17 @@ def pair(bare_world: World) -> Iterator[Pair]:
 
 
 class Launches:
-    """Counts the Pods that the operators made, by who owns them."""
+    """Counts the Pods that the operators, or one of them, made, by who owns them."""
 
-    def __init__(self, world: World, namespace: str) -> None:
-        self._world, self._namespace = world, namespace
+    def __init__(self, world: World, namespace: str, *, by: OperatorProcess | None = None) -> None:
+        self._world, self._namespace, self._by = world, namespace, by
         self.of: Counter[str] = Counter()
         self.writes = 0
 
     async def __call__(self, request: web.Request) -> web.StreamResponse | None:
         if not is_write_in(request, self._namespace):
+            return None
+        if self._by is not None and not is_from(request, self._by):
             return None
         self.writes += 1
         if not (request.method == "POST" and request.path.endswith("/pods")):
@@ -112,11 +114,18 @@ async def test_a_leader_that_was_stopped_for_longer_than_its_term_writes_nothing
     bare_world: World, pair: Pair, user: Client, intercept: Install
 ) -> None:
     stopped = await pair.leader(user)
-    stopped.signal(signal.SIGSTOP)
-    await user.apply(make_skill(packages=["greeter"]), make_run())
-    await user.until_run("demo-1", "Succeeded")
-    launches = Launches(bare_world, user.namespace)
+    launches = Launches(bare_world, user.namespace, by=stopped)
     intercept(launches)
+    await user.apply(make_skill(packages=["greeter"]))
+    await user.until_skill("demo", Ready="Ready")
+    # At rest: what is on its way when a process is stopped, no clock of its own can hold back.
+    await user.until(lambda: user.events("demo"), bool, "the Event that follows the status")
+    assert launches.writes > 0
+    stopped.signal(signal.SIGSTOP)
+    later = [make_skill(f"later-{number}", packages=["greeter"]) for number in range(5)]
+    await user.apply(*later, make_run(skill="later-0"))
+    await user.until_run("demo-1", "Succeeded")
+    launches.writes = 0
     stopped.signal(signal.SIGCONT)
     assert await asyncio.to_thread(stopped.wait) == 1
     assert "the lease default/operator was lost" in _text(stopped)
