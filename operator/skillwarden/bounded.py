@@ -70,6 +70,7 @@ async def run_bounded(
     env: Mapping[str, str],
     max_output: int,
     memory_limit_bytes: int | None = None,
+    stdin: int = asyncio.subprocess.DEVNULL,
 ) -> Finished:
     """Run a command to its end.
 
@@ -86,6 +87,8 @@ async def run_bounded(
         Bytes of standard output that it may write.
     memory_limit_bytes
         What it may have for itself; ``None`` for a program of ours that sets its own limits.
+    stdin
+        A descriptor that it reads from; the caller's to close. Nothing by default.
 
     Raises
     ------
@@ -104,7 +107,7 @@ async def run_bounded(
             *command,
             cwd=cwd,
             env=dict(env),
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
             stderr=writing,
             start_new_session=True,

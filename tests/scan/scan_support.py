@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+
 from skillwarden.domain.artefact_facts import ArtefactFacts, LockFacts
 from skillwarden.domain.lock import Lock
+
+
+def is_running(pid: int) -> bool:
+    """Say whether a process is there and has not ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 async def plain_facts(lock: Lock) -> LockFacts:

@@ -172,13 +172,15 @@ async def bench(settings: Settings, advisories: Path | None) -> AsyncIterator[Be
         store = DepotStore(settings.state_dir / "depot")
         fetcher = await stack.enter_async_context(Fetcher(store))
         depot = LocalDepot(store, fetcher)
+        scans = ScanRunner(
+            default_scanners(feed, read_facts=reader_of(depot)),
+            deadline_seconds=settings.scan_deadline,
+            max_concurrency=4,
+        )
+        stack.push_async_callback(scans.close)
         stages = Stages(
             resolver=closure_resolver(settings),
-            scans=ScanRunner(
-                default_scanners(feed, read_facts=reader_of(depot)),
-                deadline_seconds=settings.scan_deadline,
-                max_concurrency=4,
-            ),
+            scans=scans,
             depot=depot,
             now=utc_now,
         )

@@ -175,16 +175,18 @@ async def operator(settings: Settings, *, timing: Timing | None = None) -> Async
             )
         )
         feed = AdvisoryFeed(settings.advisories)
+        scans = ScanRunner(
+            default_scanners(
+                feed, read_facts=reader_of(depot), memory_limit_bytes=settings.tool_memory_bytes
+            ),
+            deadline_seconds=settings.scan_deadline,
+            max_concurrency=4,
+            on_report=metrics.scanned,
+        )
+        stack.push_async_callback(scans.close)
         stages = Stages(
             resolver=closure_resolver(settings),
-            scans=ScanRunner(
-                default_scanners(
-                    feed, read_facts=reader_of(depot), memory_limit_bytes=settings.tool_memory_bytes
-                ),
-                deadline_seconds=settings.scan_deadline,
-                max_concurrency=4,
-                on_report=metrics.scanned,
-            ),
+            scans=scans,
             depot=depot,
             now=utc_now,
             retry=timing.retry,

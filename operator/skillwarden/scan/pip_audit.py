@@ -11,13 +11,10 @@ import asyncio
 import json
 import re
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from skillwarden.advisories.endpoint import serve
 from skillwarden.advisories.index import Advisory, AdvisoryIndex
 from skillwarden.advisories.ranges import parse_version
 from skillwarden.advisories.record import one_line
@@ -25,7 +22,8 @@ from skillwarden.domain.finding import Finding, FindingKind, ScannerName, Scanne
 from skillwarden.domain.lock import Lock
 from skillwarden.domain.package import Ecosystem, PackageId
 
-from ..bounded import TOOL_MEMORY, Finished, OutputTooLargeError, run_bounded
+from ..bounded import TOOL_MEMORY, Finished, OutputTooLargeError
+from .auditor import Spare, Tool
 from .ending import ended
 from .grouping import finding_of, findings_of, fixes, group
 from .protocol import NO_ADVISORIES, IndexSource, answered, failed, packages_of
@@ -33,7 +31,6 @@ from .protocol import NO_ADVISORIES, IndexSource, answered, failed, packages_of
 #: Isolated from the operator's environment variables, user site and working folder.
 DEFAULT_COMMAND = (sys.executable, "-I", "-m", "pip_audit")
 DEFAULT_MAX_OUTPUT = 32 * 1024 * 1024
-_SOCKET_TIMEOUT_SECONDS = 15
 _PIN_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _SHOWN = 5
 
@@ -148,9 +145,17 @@ class PipAuditScanner:
         memory_limit_bytes: int = TOOL_MEMORY,
     ) -> None:
         self._index = index
-        self._command = tuple(command)
-        self._max_output = max_output
-        self._memory = memory_limit_bytes
+        self._spare = Spare(Tool(tuple(command), max_output, memory_limit_bytes))
+
+    async def prepare(self) -> None:
+        """Start the next run now: a lock will be there soon."""
+        index = await asyncio.to_thread(self._index)
+        if index is not None:
+            self._spare.prepare(index)
+
+    async def close(self) -> None:
+        """End what was prepared."""
+        await self._spare.close()
 
     async def scan(self, lock: Lock) -> ScannerReport:
         """Audit every pin; anything but a whole, readable answer is an error."""
@@ -174,19 +179,12 @@ class PipAuditScanner:
             return failed(self.name, _ended(finished, str(error)), retryable=True)
         return await asyncio.to_thread(self._judge, finished, answer, asked=asked, index=index)
 
-    async def _run(self, index: AdvisoryIndex, pins: Sequence[PackageId]) -> Finished:
-        with tempfile.TemporaryDirectory(prefix="skillwarden-pip-audit-") as folder:
-            home = Path(folder)
-            lines = "".join(f"{package.name}=={package.version}\n" for package in pins)
-            (home / "pins.txt").write_text(lines, encoding="ascii")
-            async with serve(index) as endpoint:
-                return await run_bounded(
-                    [*self._command, *_arguments(endpoint.query_url, home)],
-                    cwd=home,
-                    env=_environment(home),
-                    max_output=self._max_output,
-                    memory_limit_bytes=self._memory,
-                )
+    async def _run(self, index: AdvisoryIndex, packages: Sequence[PackageId]) -> Finished:
+        auditor = self._spare.take(index)
+        try:
+            return await auditor.audit([f"{package.name}=={package.version}" for package in packages])
+        finally:
+            await auditor.close()
 
     def _judge(
         self, finished: Finished, answer: Answer, *, asked: frozenset[PackageId], index: AdvisoryIndex
@@ -251,31 +249,6 @@ def _can_be_pinned(package: PackageId) -> bool:
         and package.version.isascii()
         and not any(char.isspace() for char in package.version)
     )
-
-
-def _arguments(url: str, home: Path) -> list[str]:
-    return [
-        *("-r", str(home / "pins.txt"), "--no-deps", "--disable-pip"),
-        *("-s", "osv", "--osv-url", url, "--timeout", str(_SOCKET_TIMEOUT_SECONDS)),
-        *("-f", "json", "--aliases", "on", "--desc", "off", "--progress-spinner", "off"),
-        *("--cache-dir", str(home / "cache")),
-    ]
-
-
-def _environment(home: Path) -> dict[str, str]:
-    """Return an environment in which nothing of the operator's leaks in, and no proxy is asked."""
-    return {
-        "HOME": str(home),
-        "TMPDIR": str(home),
-        "XDG_CACHE_HOME": str(home / "cache"),
-        "XDG_CONFIG_HOME": str(home / "config"),
-        "PATH": "/usr/bin:/bin",
-        "LANG": "C.UTF-8",
-        "NO_PROXY": "*",
-        "PIP_CONFIG_FILE": "/dev/null",
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PIP_NO_INPUT": "1",
-    }
 
 
 def _ended(finished: Finished, why: str) -> str:

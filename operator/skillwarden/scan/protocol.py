@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from skillwarden.advisories.index import AdvisoryIndex
 from skillwarden.domain.finding import Finding, ScannerName, ScannerReport, ScanState, looks_at
@@ -26,6 +26,24 @@ class Scanner(Protocol):
 
     async def scan(self, lock: Lock) -> ScannerReport:
         """Return how it ended; what it raises, the runner reports as an error."""
+        ...
+
+
+@runtime_checkable
+class Preparable(Protocol):
+    """A scanner that can begin before there is a lock."""
+
+    @property
+    def name(self) -> ScannerName:
+        """Who it is, in reports."""
+        ...
+
+    async def prepare(self) -> None:
+        """Begin: a lock is being made."""
+        ...
+
+    async def close(self) -> None:
+        """End what was begun and never asked for."""
         ...
 
 

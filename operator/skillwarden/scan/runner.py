@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 
-from skillwarden.domain.finding import ScannerName, ScannerReport, ScanResult, ScanState
+from skillwarden.domain.finding import ScannerName, ScannerReport, ScanResult, ScanState, looks_at
 from skillwarden.domain.lock import Lock
-from skillwarden.domain.package import PackageId
+from skillwarden.domain.package import Ecosystem, PackageId
 
-from .protocol import Scanner, failed, packages_of
+from .protocol import Preparable, Scanner, failed, packages_of
 
 #: Begins the error of a scanner that answered for other packages than the lock's.
 INCOMPLETE_COVERAGE = "IncompleteCoverage"
@@ -89,6 +90,25 @@ class ScanRunner:
             completed_at=datetime.now(UTC),
             reports=tuple(task.result() for task in running),
         )
+
+    async def prepare(self, ecosystems: AbstractSet[Ecosystem]) -> None:
+        """Begin what can begin while a lock with packages of these is being made.
+
+        What fails here fails again, and is told, in the scan.
+        """
+        asked = [
+            scanner.prepare()
+            for scanner in self._preparable()
+            if any(looks_at(scanner.name, ecosystem) for ecosystem in ecosystems)
+        ]
+        await asyncio.gather(*asked, return_exceptions=True)
+
+    async def close(self) -> None:
+        """End what was prepared and not used."""
+        await asyncio.gather(*(scanner.close() for scanner in self._preparable()))
+
+    def _preparable(self) -> list[Preparable]:
+        return [scanner for scanner in self._scanners.values() if isinstance(scanner, Preparable)]
 
     async def _report(
         self, name: ScannerName, lock: Lock, on_progress: ReportCallback | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -112,6 +113,10 @@ class Scans(Protocol):
         self, lock: Lock, *, advisory_revision: str, required: frozenset[ScannerName] | None = None
     ) -> ScanResult:
         """Return one report a scanner; never raises for a scanner's failure."""
+        ...
+
+    async def prepare(self, ecosystems: AbstractSet[Ecosystem]) -> None:
+        """Begin what can begin while a lock with packages of these is being made; never raises."""
         ...
 
 

@@ -227,6 +227,7 @@ class Stages:
             lock = await self.depot.lock_for_key(key)
             if lock is None:
                 before = await self.depot.get_lock(previous_lock) if previous_lock and not refresh else None
+                await self._scans.prepare({package.ecosystem for package in declared})
                 lock = await self._resolver.resolve(declared, platform=platform, preference=before)
                 await self.depot.put_lock(lock, key)
             self._locks.put(key, lock)
