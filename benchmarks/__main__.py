@@ -8,10 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-from . import fairness, latency, lookup, scale, verdict, webhook
+from . import fairness, latency, lookup, public, scale, verdict, webhook
 from .measure import Measurement, machine, save, show
 
-NAMES = ("verdict", "lookup", "webhook", "latency", "fairness", "scale")
+NAMES = ("verdict", "lookup", "webhook", "latency", "public", "fairness", "scale")
 RESULTS = Path(__file__).resolve().parents[1] / "build" / "bench.json"
 
 
@@ -26,6 +26,8 @@ def run(name: str, *, skills: int, known: int) -> list[Measurement]:
             return asyncio.run(webhook.measure())
         case "latency":
             return asyncio.run(latency.measure(known))
+        case "public":
+            return asyncio.run(public.measure())
         case "fairness":
             return asyncio.run(fairness.measure())
         case _:

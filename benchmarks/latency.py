@@ -44,7 +44,7 @@ async def measure(known: int) -> list[Measurement]:
             world.index.wheel(name, requires=["shared-base", f"{name}-core"])
             world.index.wheel(f"{name}-core")
         world.index.wheel("shared-base")
-        async with running_operator(world) as operator, _user(world) as user:
+        async with running_operator(world) as operator, benchmark_user(world) as user:
             await verdict_after(user, make_skill("warm", packages=PACKAGES))
             await operator.settle()
             cold = await _cold(world, user)
@@ -76,10 +76,7 @@ async def measure(known: int) -> list[Measurement]:
 
 
 async def _cold(world: World, user: Client) -> list[Measurement]:
-    """Apply Skills whose lock nobody has made, beside the resolver and pip-audit on their own.
-
-    No scanner of this release reads artefacts, so that where they are does not count.
-    """
+    """Apply Skills whose lock nobody has made, beside the resolver and pip-audit on their own."""
     settings = resolver_settings(world.settings())
     # A cache of its own, so that neither side warms the other's.
     resolver = PythonResolver(replace(settings, cache_dir=world.root / "own-cache"))
@@ -179,7 +176,7 @@ def _count_rows(counts: dict[str, Counter[str]]) -> Iterable[Measurement]:
 
 
 @asynccontextmanager
-async def _user(world: World) -> AsyncIterator[Client]:
+async def benchmark_user(world: World) -> AsyncIterator[Client]:
     """Return a user for as long as the context is open."""
     gateway = await Gateway.connect(kubeconfig=world.cluster.kubeconfig, user_agent="user")
     async with gateway:

@@ -38,10 +38,10 @@ AT_ONCE = 16
 
 
 @contextlib.contextmanager
-def running_world() -> Iterator[World]:
+def running_world(make: type[World] = World) -> Iterator[World]:
     """Start index, depot and cluster in a folder that goes with them."""
     with tempfile.TemporaryDirectory(prefix="skillwarden-bench-") as folder:
-        world = World(Path(folder)).start()
+        world = make(Path(folder)).start()
         try:
             world.advisories()
             yield world
