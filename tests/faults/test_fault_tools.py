@@ -18,6 +18,7 @@ from skillwarden.advisories.sync import sync
 from skillwarden.domain.finding import ScannerName
 from skillwarden.domain.package import Ecosystem
 from skillwarden.nodejs import find_node_tools
+from skillwarden.scan.auditor import Spare
 from skillwarden.scan.pip_audit import DEFAULT_COMMAND
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "resolve"))
@@ -103,7 +104,11 @@ class Tool:
             case _:
                 assert world.core is not None
                 patch.setattr(world.core._parts.skills._tools.stages._scans, "_deadline", 8)
-                patch.setattr(scanner, "_command", (str(script),))
+                if self.ecosystem is Ecosystem.PYPI:
+                    spare = scanner._spare
+                    patch.setattr(scanner, "_spare", Spare(replace(spare._tool, command=(str(script),))))
+                else:
+                    patch.setattr(scanner, "_command", (str(script),))
 
 
 def _node() -> tuple[str, ...]:
