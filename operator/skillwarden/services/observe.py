@@ -45,6 +45,8 @@ class PodRecord:
     namespace: str
     owner: OwnerKey
     pod: ObservedPod
+    #: Tells which of two observations is the later one; nothing else follows from it.
+    resource_version: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +63,8 @@ class NetworkPolicyRecord:
         Of its controller, or ``""``.
     spec
         As the API server shows it.
+    resource_version
+        Tells which of two observations is the later one.
     """
 
     namespace: str
@@ -70,6 +74,7 @@ class NetworkPolicyRecord:
     owner_uid: str
     owner_name: str
     spec: Mapping[str, Any] = field(default_factory=dict)
+    resource_version: str = ""
 
     @property
     def facts(self) -> tuple[str, bool, str, str, Mapping[str, Any]]:
@@ -127,7 +132,7 @@ def pod_record(body: Body, *, seal_key: bytes) -> PodRecord:
         finished_at=ended.get("finishedAt"),
         simulated=(conditions.get(SIMULATED) or {}).get("status") == "True",
     )
-    return PodRecord(meta.get("namespace", ""), owner_of(body), pod)
+    return PodRecord(meta.get("namespace", ""), owner_of(body), pod, str(meta.get("resourceVersion", "")))
 
 
 def _phase(text: object) -> PodPhase:
@@ -162,6 +167,7 @@ def network_policy_record(body: Body) -> NetworkPolicyRecord:
         owner_uid=owner.uid,
         owner_name=owner.name,
         spec=body.get("spec") or {},
+        resource_version=str(meta.get("resourceVersion", "")),
     )
 
 

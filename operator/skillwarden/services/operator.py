@@ -113,8 +113,8 @@ class Operator:
         self._revision: str | None = None
         # Of each kind: from where a watch may begin, and in which namespaces one has begun there.
         self._beginnings: dict[Kind, tuple[str, set[str | None]]] = {}
-        # What watches brought of a kind while it is being listed: newer than the list.
-        self._overtaken: dict[Kind, set[Name]] = {}
+        # What watches brought of a kind while it is being listed, and at which version: it may be newer.
+        self._overtaken: dict[Kind, dict[Name, str]] = {}
         self._listing = asyncio.Lock()
 
     # -- life ------------------------------------------------------------------------------------------
@@ -186,18 +186,23 @@ class Operator:
             current = known is not None and (_older(body, known) or _same_version(body, known))
             return name, known, known if current else project(body)
 
-        overtaken = self._overtaken[kind] = set()
+        overtaken = self._overtaken[kind] = {}
         try:
             listing = await self._parts.cluster.project(kind, record_of, label_selector=WATCHED[kind])
         finally:
             del self._overtaken[kind]
+        at = listing.resource_version
         before = {name: table.get(name) for name in table}
-        records = {name: before[name] for name in overtaken if name in before}
+        # A watch's last words may come late, and are older than the list: no later event would correct them.
+        newer = {name for name, version in overtaken.items() if not _at_most(version, at)}
+        records = {name: before[name] for name in newer if name in before}
         for name, known, record in listing.items:
+            if name in newer:
+                continue
             now = before.get(name)
-            if name not in overtaken and (now is known or now is not None):
-                # A status that we wrote while the list came in is newer than what the list says.
-                records[name] = record if now is known else now
+            written = now is not None and now is not known and not _at_most(_version(now), at)
+            # A status that we wrote while the list came in is newer than what the list says.
+            records[name] = now if written else record
         self._replace(kind, before, records, changed_only=changed_only)
         self._beginnings[kind] = (listing.resource_version, set())
         return listing.resource_version
@@ -207,6 +212,10 @@ class Operator:
     ) -> None:
         table, _ = self._table(kind)
         gone = table.replace(records)
+        if kind is Kind.POD:
+            for name in sorted(gone):
+                # As for a watch's DELETED: it may only have lost its label.
+                self.queue.add((STRAY, *name))
         for name in (*sorted(gone), *records):
             old, new = before.get(name), table.get(name)
             if not (changed_only and unchanged(old, new)):
@@ -279,16 +288,27 @@ class Operator:
         key = key_of(body)
         name = (key.namespace, key.name)
         before = table.get(name)
+        version = str(body["metadata"].get("resourceVersion", ""))
+        if _at_most(version, self._beginnings.get(kind, ("",))[0]):
+            # The list that the store was replaced by holds it, and what came after it.
+            return
         if kind in self._overtaken:
-            self._overtaken[kind].add(name)
+            self._overtaken[kind][name] = version
         if event == "DELETED":
+            if (
+                before is not None
+                and _uid(before) != body["metadata"].get("uid")
+                and _before(version, before)
+            ):
+                # kopf hands over two objects of one name in any order: the end of the first is no news.
+                return
             table.drop(name)
             if kind is Kind.POD:
                 # It may only have lost its label: then it still runs.
                 self.queue.add((STRAY, *name))
             self._concerns(kind, name, before, None)
             return
-        if before is not None and _older(body, before):
+        if before is not None and _before(version, before):
             return
         record = project(body)
         table.put(name, record)
@@ -482,8 +502,8 @@ def _moved(before: Any, after: Any) -> bool:
 
 def _same_version(body: Body, known: Any) -> bool:
     """Whether a body is the very version of the object that is known, so that nothing is new in it."""
-    version = getattr(known, "resource_version", "")
-    same = getattr(getattr(known, "key", known), "uid", None) == body["metadata"].get("uid")
+    version = _version(known)
+    same = _uid(known) == body["metadata"].get("uid")
     return bool(version) and same and version == str(body["metadata"].get("resourceVersion", ""))
 
 
@@ -499,14 +519,28 @@ def unchanged(before: Any, after: Any) -> bool:
 
 
 def _older(body: Body, known: Any) -> bool:
-    """Whether an observation is older than what is known of the same object: a relist may be overtaken.
-
-    Resource versions are ordered within one resource of one API server (KEP-5504); where they are not
-    numbers, the observation is taken.
-    """
-    known_version = getattr(known, "resource_version", "")
+    """Whether what a list says is older than what is known of the same object: a watch overtook it."""
     version = str(body["metadata"].get("resourceVersion", ""))
-    same = getattr(getattr(known, "key", None), "uid", None) == body["metadata"].get("uid")
-    if not (same and known_version.isdecimal() and version.isdecimal()):
-        return False
-    return int(version) < int(known_version)
+    return _uid(known) == body["metadata"].get("uid") and _before(version, known)
+
+
+def _uid(known: Any) -> str | None:
+    holder = getattr(known, "key", None) or getattr(known, "pod", known)
+    return getattr(holder, "uid", None)
+
+
+def _version(known: Any) -> str:
+    return str(getattr(known, "resource_version", ""))
+
+
+def _before(version: str, known: Any) -> bool:
+    """Whether a version is an earlier one than that of what is known."""
+    return version != _version(known) and _at_most(version, _version(known))
+
+
+def _at_most(version: str, other: str) -> bool:
+    """Whether a version is the other one, or an earlier one; where nobody can tell, it is not.
+
+    Resource versions are ordered within one resource of one API server (KEP-5504).
+    """
+    return version.isdecimal() and other.isdecimal() and int(version) <= int(other)
