@@ -99,6 +99,7 @@ async def test_a_watch_is_ready_while_it_runs_and_not_before_or_after(world: Wor
             begin=begin,
             loop=asyncio.get_running_loop(),
             connection=user.gateway.connection_details,
+            silence=90,
         )
     )
     assert not watcher.watching

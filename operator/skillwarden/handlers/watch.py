@@ -58,6 +58,8 @@ class WatchPlan:
         The operator's own.
     connection
         Where the API server is, and with which credentials.
+    silence
+        Seconds after which a watch that brings nothing counts as dead.
     namespaces
         The only ones in which namespaced kinds are watched; empty: all.
     """
@@ -67,6 +69,7 @@ class WatchPlan:
     begin: Callable[[Kind, str | None], Coroutine[Any, Any, str]]
     loop: asyncio.AbstractEventLoop
     connection: Callable[[], Awaitable[ConnectionDetails]] = field(repr=False)
+    silence: float
     namespaces: Sequence[str] = ()
 
 
@@ -130,7 +133,7 @@ def _watch(registry: kopf.OperatorRegistry, plan: WatchPlan, kind: Kind) -> None
     )
 
 
-def build_settings(selectors: Mapping[Kind, str]) -> kopf.OperatorSettings:
+def build_settings(selectors: Mapping[Kind, str], *, silence: float) -> kopf.OperatorSettings:
     """Return kopf's settings, as measured (DESIGN 6)."""
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True
@@ -140,8 +143,7 @@ def build_settings(selectors: Mapping[Kind, str]) -> kopf.OperatorSettings:
     settings.networking.request_timeout = 60
     settings.networking.connect_timeout = 10
     settings.watching.connect_timeout = 10
-    # A server sends a bookmark about once a minute; a watch that is silent for longer is dead.
-    settings.watching.inactivity_timeout = 90
+    settings.watching.inactivity_timeout = silence
     settings.process.ultimate_exiting_timeout = None
     for kind, selector in selectors.items():
         if selector:
@@ -211,7 +213,7 @@ class Watcher:
         _PLAN.set(self._plan)
         tasks = await kopf.spawn_tasks(
             registry=build_registry(self._plan),
-            settings=build_settings(self._plan.selectors),
+            settings=build_settings(self._plan.selectors, silence=self._plan.silence),
             standalone=True,
             clusterwide=not self._plan.namespaces,
             namespaces=tuple(self._plan.namespaces),

@@ -233,6 +233,7 @@ async def operator(settings: Settings, *, timing: Timing | None = None) -> Async
                 begin=core.begin_watch,
                 loop=asyncio.get_running_loop(),
                 connection=cluster.connection_details,
+                silence=timing.watch_silence.total_seconds(),
                 namespaces=settings.watch_namespaces,
             )
         )

@@ -252,6 +252,9 @@ class Timing:
         How long a positive and a negative answer of the guard's probe are believed.
     advisory_poll
         How often the advisories are looked at for a new revision.
+    watch_silence
+        A watch that brings nothing for so long, not even a bookmark, is dead and begun anew. A server sends a
+        bookmark about once a minute.
     kinds_poll
         How often the API server is asked which of our kinds it serves.
     mark_interval
@@ -268,6 +271,7 @@ class Timing:
     guard_ttl: timedelta = timedelta(minutes=5)
     guard_retry: timedelta = timedelta(seconds=30)
     advisory_poll: timedelta = timedelta(seconds=5)
+    watch_silence: timedelta = timedelta(seconds=90)
     kinds_poll: timedelta = timedelta(seconds=10)
     source_poll: timedelta = timedelta(seconds=30)
     mark_interval: timedelta = timedelta(minutes=10)
