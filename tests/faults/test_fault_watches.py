@@ -1,0 +1,154 @@
+"""Watches that fall silent, break or lie: whatever happened meanwhile is seen, and nothing is launched twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import pytest
+from aiohttp import web
+from faults_support import Answer, is_operators, make_service, watch_ends
+from operator_world import FAST, Client, World, make_agent, make_policy
+
+from skillwarden.kube.kinds import Kind
+
+#: Longer than the server's ten seconds between bookmarks, so that only a watch that is dead is begun anew.
+SILENCE = timedelta(seconds=12)
+#: How many watches of each kind are struck before one goes well.
+TIMES = 2
+Fault = Callable[["Watches", web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass
+class Watches:
+    """What befalls the operator's watches while ``fault`` is set."""
+
+    fault: Fault | None = None
+    struck: dict[str, int] = field(default_factory=dict)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def answer(self, request: web.Request) -> web.StreamResponse | None:
+        if self.fault is None or request.method != "GET" or "watch" not in request.query:
+            return None
+        if request.path in self.struck and self.struck[request.path] >= TIMES:
+            return None
+        self.struck[request.path] = self.struck.get(request.path, 0) + 1
+        return await self.fault(self, request)
+
+
+async def opened(request: web.Request) -> web.StreamResponse:
+    stream = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await stream.prepare(request)
+    return stream
+
+
+async def silent(watches: Watches, request: web.Request) -> web.StreamResponse:
+    """Take the request, begin an answer, and never say a word."""
+    stream = await opened(request)
+    await watches.over.wait()
+    return stream
+
+
+async def gone_in_the_stream(watches: Watches, request: web.Request) -> web.StreamResponse:
+    stream = await opened(request)
+    error = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410}
+    await stream.write(json.dumps({"type": "ERROR", "object": error}).encode() + b"\n")
+    return stream
+
+
+async def an_error_in_the_stream(watches: Watches, request: web.Request) -> web.StreamResponse:
+    stream = await opened(request)
+    error = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "reason": "InternalError",
+        "code": 500,
+    }
+    await stream.write(json.dumps({"type": "ERROR", "object": error}).encode() + b"\n")
+    return stream
+
+
+async def cut_in_an_object(watches: Watches, request: web.Request) -> web.StreamResponse:
+    stream = await opened(request)
+    await stream.write(b'{"type": "MODIFIED", "object": {"metadata": {"na')
+    return stream
+
+
+async def a_page(watches: Watches, request: web.Request) -> web.StreamResponse:
+    return web.Response(text="<html>please log in</html>", content_type="text/html")
+
+
+def refused(code: int, reason: str, **headers: str) -> Fault:
+    async def answer(watches: Watches, request: web.Request) -> web.StreamResponse:
+        body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code}
+        return web.json_response(body, status=code, headers=headers)
+
+    return answer
+
+
+FAULTS = {
+    "silence": silent,
+    "410 in the stream": gone_in_the_stream,
+    "410 as its status": refused(410, "Expired"),
+    "an error in the stream": an_error_in_the_stream,
+    "half an object": cut_in_an_object,
+    "a page": a_page,
+    "401": refused(401, "Unauthorized"),
+    "429 and a time to wait": refused(429, "TooManyRequests", **{"Retry-After": "1"}),
+}
+
+
+@pytest.fixture(scope="module")
+def watching(bare_world: World) -> Iterator[World]:
+    """A world whose operator takes a watch for dead soon."""
+    bare_world.timing = replace(FAST, watch_silence=SILENCE)
+    bare_world.run(bare_world.start_operator())
+    yield bare_world
+    bare_world.run(bare_world.stop_operator())
+
+
+@pytest.fixture
+async def watches(watching: World, intercept: Callable[[Answer], None]) -> AsyncIterator[Watches]:
+    """Strikes the operator's watches; those of the node and of tests go on."""
+    watches = Watches()
+
+    async def answer(request: web.Request) -> web.StreamResponse | None:
+        # kopf's client has a name of its own, unlike ours, the node's and the tests'.
+        agent = request.headers.get("User-Agent", "")
+        return await watches.answer(request) if agent.startswith("kopf") or is_operators(request) else None
+
+    intercept(answer)
+    yield watches
+    watches.fault = None
+    watches.over.set()
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+async def test_what_happened_while_watches_were_answered_with(
+    fault: Fault, watching: World, user: Client, watches: Watches
+) -> None:
+    await user.apply(make_service("greeter", name="banned"), make_service("greeter", name="deleted"))
+    await user.until_skill("banned", Ready="Ready")
+    await user.until_skill("deleted", Ready="Ready")
+    await user.until_pods(2)
+    mark = watching.mark
+    watches.fault = fault
+    await watch_ends(watching)
+
+    async def struck() -> int:
+        return len(watches.struck)
+
+    await user.until(struck, lambda count: count >= 5, "watches are struck")
+    ban = [{"ecosystem": "PyPI", "names": ["greeter"]}]
+    await user.apply(make_policy(bans=ban), make_service(name="later"), make_agent("student", "Student"))
+    await user.delete(Kind.SKILL, "deleted")
+    await user.until_skill("banned", Compliant="Banned")
+    await user.until_skill("later", Ready="Ready")
+    [pod] = await user.until_pods(1)
+    assert pod["metadata"]["labels"]["skillwarden.io/skill"] == "later"
+    made = [item for item in watching.writes(mark) if item.method == "POST" and item.path.endswith("/pods")]
+    assert [item.status for item in made if user.namespace in item.path] == [201]
