@@ -1,4 +1,4 @@
-"""Watches that fall silent, break or lie: whatever happened meanwhile is seen, and nothing is launched twice."""
+"""Watches that fall silent, break or lie: whatever happened meanwhile is seen, nothing is launched twice."""
 
 from __future__ import annotations
 
