@@ -160,7 +160,7 @@ async def _source(sources: ConfigMapSources, record: SkillRecord) -> tuple[Sourc
     if record.spec is None or not isinstance(record.spec.source, ConfigMapSource):
         return record.source_findings
     seen = await sources.look(record.key.namespace, record.spec.source)
-    return seen if isinstance(seen, tuple) else None
+    return seen[0] if isinstance(seen, tuple) else None
 
 
 def _json(found: list[Outlook], changed: list[Outlook], unjudged: list[Outlook]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from .evaluate import EvaluationRequest, advisories_stale, evaluate, judge_names
 from .finding import Finding, ScanResult
 from .lock import Lock, Platform
 from .package import DeclaredPackage
+from .pins import Pins
 from .policy import Action, Maturity, Policy
 from .skill import Sandbox
 from .source_finding import SourceFinding
@@ -107,6 +108,8 @@ class Evidence:
         What was found in these files; ``None``: nobody looked, and nothing is allowed.
     platform
         What artefacts are chosen for.
+    pins
+        What the lockfile among the skill's files pins; ``None``: it has none.
     agent
         As its type says.
     policies
@@ -136,6 +139,7 @@ class Evidence:
     content_digest: str | None = None
     source_findings: tuple[SourceFinding, ...] | None = None
     platform: Platform | None = None
+    pins: Pins | None = None
     agent: AgentView = AgentView()
     policies: tuple[Policy, ...] = ()
     policy_failures: tuple[str, ...] = ()

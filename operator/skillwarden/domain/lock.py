@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from .package import DeclaredPackage, Ecosystem, PackageId
+from .pins import Pins
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _PLATFORM = re.compile(
@@ -273,7 +274,12 @@ def _checked(digest: str) -> str:
 
 
 def resolution_key(
-    declared: tuple[DeclaredPackage, ...], *, platform: Platform, index: str, refresh: str = ""
+    declared: tuple[DeclaredPackage, ...],
+    *,
+    platform: Platform,
+    index: str,
+    refresh: str = "",
+    pins: Pins | None = None,
 ) -> str:
     """Return the key under which a lock is kept: it is made anew only when one of these changes.
 
@@ -287,10 +293,18 @@ def resolution_key(
         Identity of the configured index, without credentials.
     refresh
         What somebody wrote who wants it made anew; empty: nobody.
+    pins
+        What the author's own lockfile pins.
     """
     rows = sorted([item.ecosystem.value, item.requirement] for item in declared)
     text = json.dumps(
-        [rows, str(platform), index, *([refresh] if refresh else [])],
+        [
+            rows,
+            str(platform),
+            index,
+            *([refresh] if refresh else []),
+            *([{"pins": pins.digest}] if pins else []),
+        ],
         separators=(",", ":"),
         ensure_ascii=True,
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from ..domain.errors import UnsupportedRuntimeError
 from ..domain.lock import Lock, Platform
 from ..domain.package import DeclaredPackage, Ecosystem
+from ..domain.pins import Pins
 from .npm import NpmResolver
 from .python import PythonResolver
 
@@ -22,6 +23,7 @@ class ClosureResolver:
     """
 
     def __init__(self, *, python: PythonResolver, npm: NpmResolver) -> None:
+        self._python, self._npm = python, npm
         self._resolvers: Mapping[Ecosystem, PythonResolver | NpmResolver] = {
             Ecosystem.PYPI: python,
             Ecosystem.NPM: npm,
@@ -35,7 +37,12 @@ class ClosureResolver:
         return python if npm == "default" else f"{python} {npm}"
 
     async def resolve(
-        self, declared: Sequence[DeclaredPackage], *, platform: Platform, preference: Lock | None = None
+        self,
+        declared: Sequence[DeclaredPackage],
+        *,
+        platform: Platform,
+        preference: Lock | None = None,
+        pins: Pins | None = None,
     ) -> Lock:
         """Return one lock of all; the first ecosystem that cannot be resolved raises, and ends the other.
 
@@ -56,11 +63,21 @@ class ClosureResolver:
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [
-                    tasks.create_task(
-                        self._resolvers[ecosystem].resolve(items, platform=platform, preference=preference)
-                    )
+                    tasks.create_task(self._one(ecosystem, items, platform, preference, pins))
                     for ecosystem, items in sorted(parts.items())
                 ]
         except ExceptionGroup as group:
             raise group.exceptions[0] from group
         return Lock(platform, tuple(package for task in running for package in task.result().packages))
+
+    async def _one(
+        self,
+        ecosystem: Ecosystem,
+        items: Sequence[DeclaredPackage],
+        platform: Platform,
+        preference: Lock | None,
+        pins: Pins | None,
+    ) -> Lock:
+        if ecosystem is Ecosystem.NPM:
+            return await self._npm.resolve(items, platform=platform, preference=preference, pins=pins)
+        return await self._python.resolve(items, platform=platform, preference=preference)

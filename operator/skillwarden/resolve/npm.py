@@ -24,8 +24,10 @@ from ..bounded import MORE_MEMORY, speaks_of_memory
 from ..domain.errors import UnsupportedRuntimeError
 from ..domain.lock import Lock, LockedPackage, Platform
 from ..domain.package import DeclaredPackage, Ecosystem
+from ..domain.pins import Pins
 from ..nodejs import NODE_RESERVES, find_node_tools, npm_environment
 from .errors import IndexUnavailableError, ResolverDeadlineError, ResolverFailedError, UnresolvableError
+from .lockfiles import check_pinned
 from .npm_registry import publication_times, registry_trouble
 from .npm_settings import NpmSettings
 from .npmlock import CPUS, Registry, read_npm_lock
@@ -51,6 +53,7 @@ class _Job:
     dependencies: dict[str, str]
     platform: Platform
     ends: float
+    pins: Pins | None = None
 
     @property
     def seconds_left(self) -> float:
@@ -81,6 +84,7 @@ class NpmResolver:
         *,
         platform: Platform,
         preference: Lock | None = None,
+        pins: Pins | None = None,
     ) -> Lock:
         """Return the closure of some packages with one tarball each.
 
@@ -93,10 +97,13 @@ class NpmResolver:
         preference
             A lock whose versions are kept where they still satisfy what is declared.
 
+        pins
+            What the author's own lockfile pins; the lock holds these versions, or there is none.
+
         Raises
         ------
         UnresolvableError
-            No versions satisfy all requirements, or a package does not come from the registry.
+            No versions satisfy all requirements or the pins, or a package does not come from the registry.
         UnsupportedRuntimeError
             The platform has no Node, or is none that npm knows.
         ForbiddenHostError
@@ -116,7 +123,9 @@ class NpmResolver:
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="skillwarden-npm-"))
         try:
             dependencies = {item.name: item.specifier or "*" for item in sorted(set(declared))}
-            job = _Job(folder, dependencies, platform, ends)
+            if pins is not None:
+                dependencies, preference = dict(pins.direct), None
+            job = _Job(folder, dependencies, platform, ends, pins)
             await asyncio.to_thread(self._prepare, job, preference)
             url = self._settings.registry_url or await self._default_registry()
             text = await self._lock_text(job, url)
@@ -127,6 +136,8 @@ class NpmResolver:
         packages = await asyncio.to_thread(
             read_npm_lock, text, platform=platform, registry=registry, declared=dependencies
         )
+        if pins is not None:
+            check_pinned(packages, pins)
         return Lock(platform, await self._dated(packages, url))
 
     def _prepare(self, job: _Job, preference: Lock | None) -> None:
@@ -134,7 +145,14 @@ class NpmResolver:
         home = job.folder / "home"
         home.mkdir()
         self._settings.write_npmrc(home / "npmrc")
-        manifest = {"name": _PROJECT, "version": "0.0.0", "private": True, "dependencies": job.dependencies}
+        manifest: dict[str, Any] = {
+            "name": _PROJECT,
+            "version": "0.0.0",
+            "private": True,
+            "dependencies": job.dependencies,
+        }
+        if job.pins is not None:
+            manifest["overrides"] = job.pins.overrides()
         (job.folder / "package.json").write_text(json.dumps(manifest), encoding="utf-8")
         kept = [p for p in preference.packages if p.id.ecosystem is Ecosystem.NPM] if preference else []
         if kept:

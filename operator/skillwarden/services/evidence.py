@@ -40,6 +40,7 @@ def evidence_of(
         source_findings=record.source_findings,
         runtime_failure=runtime_failure,
         content_digest=record.content_digest,
+        pins=record.pins,
         platform=platform,
         agent=agent,
         policies=tuple(policies),

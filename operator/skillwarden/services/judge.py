@@ -14,10 +14,12 @@ from ..domain.conditions import ConditionDraft, ConditionType, NetworkReason, St
 from ..domain.evaluate import required_scanners
 from ..domain.lock import Lock, Platform
 from ..domain.naming import LABEL_COMPONENT
+from ..domain.pins import Pins
 from ..domain.skill import ConfigMapSource, SkillKey
 from ..domain.source_finding import SourceFinding
 from ..domain.verdict import Approval
 from ..kube.kinds import Kind
+from ..resolve.lockfiles import read_pins
 from .approvals import decided
 from .evidence import evidence_of
 from .guard import Guard
@@ -155,7 +157,7 @@ class Judge:
         live: bool,
     ) -> Judged:
         chosen, failures = readable(policies)
-        source_failure, source_findings = await self._source(record)
+        source_failure, source_findings, pins = await self._source(record)
         decisions, unproven = await self._decisions(record.key.namespace, approvals)
         platform, runtime_failure = choose_platform(record.spec, self._setup)
         said = evidence_of(
@@ -171,6 +173,7 @@ class Judge:
             said,
             source_failure=source_failure,
             source_findings=source_findings,
+            pins=pins,
             approvals=decisions,
             approvals_remark=unproven,
             network_isolated=True if network.status is Status.TRUE else None,
@@ -183,7 +186,7 @@ class Judge:
         return Judged(evidence, judged)
 
     async def _with_stages(self, evidence: Evidence, record: SkillRecord, platform: Platform) -> Evidence:
-        resolution = await self._stages.resolution(record.declared, platform, record.refresh)
+        resolution = await self._stages.resolution(record.declared, platform, record.refresh, evidence.pins)
         scan = None
         if isinstance(resolution, Lock) and resolution.packages:
             required = required_scanners(evidence.policies, resolution)
@@ -191,14 +194,21 @@ class Judge:
             scan = await self._stages.scan_result(resolution, revision, required)
         return replace(evidence, resolution=resolution, scan=scan)
 
-    async def _source(self, record: SkillRecord) -> tuple[Failure | None, tuple[SourceFinding, ...] | None]:
-        """Return why a skill's files cannot be used, or what was found in them."""
+    async def _source(
+        self, record: SkillRecord
+    ) -> tuple[Failure | None, tuple[SourceFinding, ...] | None, Pins | None]:
+        """Return why a skill's files cannot be used, or what was found in them and what they pin."""
         if record.source_failure is not None or record.spec is None:
-            return record.source_failure, record.source_findings
+            return record.source_failure, record.source_findings, None
         if isinstance(record.spec.source, ConfigMapSource):
-            seen = await self._sources.look(record.key.namespace, record.spec.source)
-            return (seen, None) if isinstance(seen, Failure) else (None, seen)
-        return None, record.source_findings
+            manager, declared = record.spec.node_manager, record.declared
+            seen = await self._sources.look(
+                record.key.namespace,
+                record.spec.source,
+                pins=lambda files: read_pins(files, manager=manager, declared=declared),
+            )
+            return (seen, None, None) if isinstance(seen, Failure) else (None, *seen)
+        return None, record.source_findings, record.pins
 
     async def _decisions(
         self, namespace: str, records: Sequence[ApprovalRecord]
@@ -251,7 +261,7 @@ class Judge:
             return False
         failed = isinstance(evidence.resolution, Failure)
         if job is Job.RESOLVE or (
-            failed and self._stages.resolve_due(record.declared, platform, record.refresh)
+            failed and self._stages.resolve_due(record.declared, platform, record.refresh, evidence.pins)
         ):
             previous = (record.status.get("lock") or {}).get("digest")
             self._stages.resolve(
@@ -261,6 +271,7 @@ class Judge:
                 namespace=record.key.namespace,
                 waiter=waiter,
                 refresh=record.refresh,
+                pins=evidence.pins,
             )
             return True
         lock = evidence.resolution

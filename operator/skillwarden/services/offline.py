@@ -104,13 +104,14 @@ async def judge_offline(
 
 async def _resolve(case: OfflineCase, stages: Stages) -> Lock | Failure | None:
     declared, platform = case.record.declared, case.platform
+    pins = case.record.pins
     if platform is None:
         return None
-    known = await stages.resolution(declared, platform)
+    known = await stages.resolution(declared, platform, pins=pins)
     if known is None:
-        stages.resolve(declared, platform, previous_lock=None, namespace="", waiter=lambda: None)
+        stages.resolve(declared, platform, previous_lock=None, namespace="", waiter=lambda: None, pins=pins)
         await stages.drain()
-        known = await stages.resolution(declared, platform)
+        known = await stages.resolution(declared, platform, pins=pins)
     return known
 
 

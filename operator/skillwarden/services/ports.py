@@ -13,6 +13,7 @@ from ..builders.pod import Images
 from ..domain.finding import Finding, ScannerName, ScanResult
 from ..domain.lock import Lock, Platform
 from ..domain.package import DeclaredPackage, Ecosystem
+from ..domain.pins import Pins
 from ..domain.skill import SourceFile
 from ..domain.source_finding import SourceFinding
 from ..kube.kinds import Kind
@@ -100,7 +101,12 @@ class Resolver(Protocol):
         ...
 
     async def resolve(
-        self, declared: Sequence[DeclaredPackage], *, platform: Platform, preference: Lock | None = None
+        self,
+        declared: Sequence[DeclaredPackage],
+        *,
+        platform: Platform,
+        preference: Lock | None = None,
+        pins: Pins | None = None,
     ) -> Lock:
         """Return the closure, or raise one of ``resolve.errors``."""
         ...

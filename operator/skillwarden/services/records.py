@@ -21,11 +21,13 @@ from ..domain.errors import InvalidInputError, Refusal
 from ..domain.finding import Finding
 from ..domain.naming import ANNOTATION_REFRESH
 from ..domain.package import DeclaredPackage
+from ..domain.pins import Pins
 from ..domain.policy import Maturity, Policy, PolicyRef
 from ..domain.skill import InlineSource, SkillKey, SkillRunSpec, SkillSpec
 from ..domain.source_finding import SourceFinding
 from ..resolve.intake import parse_python
 from ..resolve.intake_npm import parse_node
+from ..resolve.lockfiles import read_pins
 from .ports import Body, NameFindings, SourceFindings
 
 #: Type and status of each.
@@ -58,6 +60,8 @@ class SkillRecord:
         What intake and the names alone say.
     source_findings
         What was found in the inline files; ``None``: nobody looked.
+    pins
+        What the lockfile among the inline files pins.
     refresh
         What whoever wants its lock made anew wrote into the annotation for it.
     """
@@ -77,6 +81,7 @@ class SkillRecord:
     refusals: tuple[Refusal, ...] = ()
     name_findings: tuple[Finding, ...] = ()
     source_findings: tuple[SourceFinding, ...] | None = None
+    pins: Pins | None = None
     refresh: str = ""
 
     @property
@@ -233,6 +238,12 @@ def skill_record(
         return replace(record, spec=_without_files(spec), spec_failure=failure)
     intake = parse_python(spec.python_requirements) + parse_node(spec.node_requirements)
     content_digest, source_failure = _content(spec)
+    pins = None
+    if isinstance(spec.source, InlineSource) and source_failure is None:
+        try:
+            pins = read_pins(spec.source.files, manager=spec.node_manager, declared=intake.declared)
+        except InvalidInputError as error:
+            source_failure = Failure(AcceptedReason.INVALID_SOURCE, error.message, error.fix)
     return replace(
         record,
         spec=_without_files(spec),
@@ -244,6 +255,7 @@ def skill_record(
         ),
         source_failure=source_failure,
         declared=intake.declared,
+        pins=pins,
         refusals=intake.refusals,
         name_findings=name_findings(intake.declared) if not intake.refusals else (),
         refresh=str((meta.get("annotations") or {}).get(ANNOTATION_REFRESH, ""))[:_MAX_REFRESH],

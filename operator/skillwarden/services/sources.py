@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..api.v1alpha1 import parse
@@ -13,11 +13,15 @@ from ..domain.assess import Failure
 from ..domain.conditions import AcceptedReason
 from ..domain.content import digest_of, pack, unpack
 from ..domain.errors import IntegrityError, InvalidInputError, UnavailableError
+from ..domain.pins import Pins
 from ..domain.skill import ConfigMapSource, InlineSource, SkillKey, SourceFile
 from ..domain.source_finding import SourceFinding
 from ..kube.errors import ApiError
 from ..kube.kinds import Kind
 from .ports import Body, Cluster, SourceFindings
+
+#: Reads what the lockfile among some files pins.
+PinsOf = Callable[[Sequence[SourceFile]], Pins | None]
 
 
 def configmap_files(body: Mapping[str, Any]) -> tuple[SourceFile, ...]:
@@ -80,8 +84,10 @@ class ConfigMapSources:
             )
         return packed
 
-    async def look(self, namespace: str, source: ConfigMapSource) -> Failure | tuple[SourceFinding, ...]:
-        """Return what is found in a pinned ConfigMap, or why it cannot be used."""
+    async def look(
+        self, namespace: str, source: ConfigMapSource, *, pins: PinsOf = lambda _: None
+    ) -> Failure | tuple[tuple[SourceFinding, ...], Pins | None]:
+        """Return what is found in a pinned ConfigMap and what its lockfile pins, or why it cannot be used."""
         try:
             packed = await self.read(namespace, source)
         except (InvalidInputError, IntegrityError) as error:
@@ -90,7 +96,12 @@ class ConfigMapSources:
         except (UnavailableError, ApiError) as error:
             text = f"ConfigMap {namespace}/{source.name} cannot be read: {error.message}"
             return Failure(AcceptedReason.INVALID_SOURCE, text, retryable=True)
-        return await asyncio.to_thread(self._look, unpack(packed))
+        files = unpack(packed)
+        try:
+            pinned = await asyncio.to_thread(pins, files)
+        except InvalidInputError as error:
+            return Failure(AcceptedReason.INVALID_SOURCE, error.message, error.fix, retryable=True)
+        return await asyncio.to_thread(self._look, files), pinned
 
 
 async def read_source(cluster: Cluster, sources: ConfigMapSources, key: SkillKey, *, digest: str) -> bytes:

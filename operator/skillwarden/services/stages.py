@@ -20,6 +20,7 @@ from ..domain.errors import IntegrityError, SkillwardenError, UnavailableError
 from ..domain.finding import READS_ARTEFACTS, ScannerName, ScanResult
 from ..domain.lock import Lock, Platform, resolution_key
 from ..domain.package import DeclaredPackage
+from ..domain.pins import Pins
 from ..resolve.errors import SourceOnlyError
 from .fairness import Slots
 from .ports import Now, Resolver, Scans
@@ -117,19 +118,29 @@ class Stages:
 
     # -- what is known ---------------------------------------------------------------------------------
 
-    def key(self, declared: tuple[DeclaredPackage, ...], platform: Platform, refresh: str = "") -> str:
+    def key(
+        self,
+        declared: tuple[DeclaredPackage, ...],
+        platform: Platform,
+        refresh: str = "",
+        pins: Pins | None = None,
+    ) -> str:
         """Return the key under which this closure's lock is kept."""
         return resolution_key(
-            declared, platform=platform, index=self._resolver.index_identity, refresh=refresh
+            declared, platform=platform, index=self._resolver.index_identity, refresh=refresh, pins=pins
         )
 
     async def resolution(
-        self, declared: tuple[DeclaredPackage, ...], platform: Platform, refresh: str = ""
+        self,
+        declared: tuple[DeclaredPackage, ...],
+        platform: Platform,
+        refresh: str = "",
+        pins: Pins | None = None,
     ) -> Lock | Failure | None:
         """Return the lock, why there is none, or ``None``: it must be resolved."""
         if not declared:
             return Lock(platform=platform, packages=())
-        key = self.key(declared, platform, refresh)
+        key = self.key(declared, platform, refresh, pins)
         if (lock := self._locks.get(key)) is not None:
             return lock
         if (failure := self._failure(("resolve", key))) is not None:
@@ -190,10 +201,14 @@ class Stages:
         return not waits or key in self._running
 
     def resolve_due(
-        self, declared: tuple[DeclaredPackage, ...], platform: Platform, refresh: str = ""
+        self,
+        declared: tuple[DeclaredPackage, ...],
+        platform: Platform,
+        refresh: str = "",
+        pins: Pins | None = None,
     ) -> bool:
         """Whether a resolution that did not get an answer should be tried again."""
-        return self._due(("resolve", self.key(declared, platform, refresh)))
+        return self._due(("resolve", self.key(declared, platform, refresh, pins)))
 
     def scan_due(self, lock: Lock, revision: str) -> bool:
         """Whether a scan in which a scanner failed should be tried again."""
@@ -215,12 +230,13 @@ class Stages:
         namespace: str,
         waiter: Waiter,
         refresh: str = "",
+        pins: Pins | None = None,
     ) -> None:
         """Resolve a closure in the background; all who ask meanwhile wait for the same answer.
 
         Whoever wants it made anew (``refresh``) gets it without the previous lock as a preference.
         """
-        key = self.key(declared, platform, refresh)
+        key = self.key(declared, platform, refresh, pins)
 
         async def work() -> None:
             # Where the depot did not answer before, nobody has looked.
@@ -228,7 +244,7 @@ class Stages:
             if lock is None:
                 before = await self.depot.get_lock(previous_lock) if previous_lock and not refresh else None
                 await self._scans.prepare({package.ecosystem for package in declared})
-                lock = await self._resolver.resolve(declared, platform=platform, preference=before)
+                lock = await self._resolver.resolve(declared, platform=platform, preference=before, pins=pins)
                 await self.depot.put_lock(lock, key)
             self._locks.put(key, lock)
 
