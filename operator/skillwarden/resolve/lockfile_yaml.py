@@ -41,7 +41,7 @@ def _build(text: str, file: str) -> dict[Any, Any]:
     documents: list[Any] = []
     stack: list[tuple[Any, list[Text]]] = []
     for event in yaml.parse(text, Loader=_LOADER):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         match event:
             case yaml.AliasEvent():
                 raise LockfileError(
