@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skillwarden.domain.lock import Platform, resolution_key
 from skillwarden.domain.policy import Maturity
 from skillwarden.services.records import agent_record, policy_record, run_record, skill_record
 
@@ -70,6 +71,56 @@ def test_whatever_a_user_wrote_is_projected_and_never_read_as_allowing(spec: Any
         assert (policy.policy is None) == bool(policy.error)
     agent = agent_record(make_body("Agent", spec))
     assert agent.maturity is Maturity.STUDENT or not agent.error
+
+
+LOCK = """# yarn lockfile v1
+
+top@^3:
+  version "3.0.0"
+"""
+
+
+def make_node_spec(lock: str, manager: str = "yarn") -> dict[str, Any]:
+    files = [{"path": "main.js", "content": "1"}, {"path": "yarn.lock", "content": lock}]
+    return make_spec(
+        source={"files": files},
+        runtime={"language": "Node"},
+        packages={"node": {"manager": manager, "dependencies": ["top@^3"]}},
+    )
+
+
+def test_what_a_skills_lockfile_pins_is_of_its_record_and_of_the_key_of_its_lock() -> None:
+    pinned = skill_record(make_body("Skill", make_node_spec(LOCK)), name_findings=lambda _: ())
+    other = skill_record(
+        make_body("Skill", make_node_spec(LOCK.replace("3.0.0", "3.1.0"))), name_findings=lambda _: ()
+    )
+    assert pinned.source_failure is None
+    assert pinned.pins is not None
+    assert pinned.pins.direct == (("top", "3.0.0"),)
+    platform = Platform(node="24")
+    keys = {
+        resolution_key(pinned.declared, platform=platform, index="i", pins=pins)
+        for pins in (None, pinned.pins, other.pins)
+    }
+    assert len(keys) == 3
+
+
+@pytest.mark.parametrize(
+    ("lock", "manager", "says"),
+    [
+        (LOCK.replace('"3.0.0"', '"2.0.0"'), "yarn", "yarn.lock, line 3: it locks top to 2.0.0"),
+        ("# yarn lockfile v1\n", "yarn", "does not lock top@^3"),
+        (LOCK, "npm", "it is yarn's, and spec.packages.node.manager is npm"),
+    ],
+)
+def test_a_lockfile_that_cannot_be_honoured_is_a_source_that_cannot_be_used(
+    lock: str, manager: str, says: str
+) -> None:
+    record = skill_record(make_body("Skill", make_node_spec(lock, manager)), name_findings=lambda _: ())
+    assert record.source_failure is not None
+    assert record.source_failure.reason == "InvalidSource"
+    assert says in record.source_failure.message
+    assert record.source_failure.fix
 
 
 def test_a_record_keeps_no_bytes_of_files_or_input() -> None:

@@ -43,6 +43,20 @@ DEFENCES = (
         "resolve/test_npm_lock.py",
     ),
     Defence(
+        "npm packages that the author's lockfile does not hold",
+        "resolve/npm.py",
+        "            check_pinned(packages, pins)\n",
+        "            pass\n",
+        "resolve/test_lockfiles.py",
+    ),
+    Defence(
+        "an author's lockfile that needs something from elsewhere",
+        "resolve/lockfile_graph.py",
+        "    if row.refusal:\n",
+        "    if False:\n",
+        "resolve/test_lockfiles.py",
+    ),
+    Defence(
         "a name that imitates a popular one",
         "scan/typosquat.py",
         "(_by_separators, _by_look, _by_words, _by_affix, _by_slip)",
