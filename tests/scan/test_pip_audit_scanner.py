@@ -18,9 +18,12 @@ from hypothesis import strategies as st
 from scan_support import is_running
 
 from skillwarden.advisories.index import AdvisoryIndex
+from skillwarden.bounded import Finished
 from skillwarden.domain.finding import FindingKind, ScannerName, ScannerReport, ScanState, Severity
+from skillwarden.domain.grounds import one_line
 from skillwarden.domain.lock import Lock
 from skillwarden.domain.package import Ecosystem, PackageId
+from skillwarden.scan.ending import ended
 from skillwarden.scan.osv import OsvScanner
 from skillwarden.scan.pip_audit import PipAuditScanner, UnreadableAnswerError, read_answer
 from skillwarden.scan.runner import ScanRunner
@@ -35,6 +38,14 @@ async def scan_with(
     command: tuple[str, ...], index: AdvisoryIndex, lock: Lock, **options: Any
 ) -> ScannerReport:
     return await PipAuditScanner(lambda: index, command=command, **options).scan(lock)
+
+
+def test_what_would_mend_it_is_not_cut_off_by_what_a_tool_says() -> None:
+    reason = "it did not write JSON (" + "x" * 80 + ")"
+    for status in (0, -11):
+        finished = Finished(status=status, stdout=b"", stderr="")
+        text = ended("pip-audit", finished, reason, said="noise " * 200)
+        assert one_line(text).endswith(text[-40:])
 
 
 async def test_the_real_pip_audit_finds_what_our_own_evaluation_finds(

@@ -152,7 +152,7 @@ def _other_lock(report: ScannerReport) -> ScanGap:
 def _gap(report: ScannerReport, closure: Closure) -> ScanGap | None:
     scanner = report.scanner
     if report.state is ScanState.ERROR:
-        error = one_line(report.error, 240).rstrip(".") or "it gave no reason"
+        error = one_line(report.error).rstrip(".") or "it gave no reason"
         again = "It is tried again by itself."
         # A scanner that looked at some of the packages erred in what it left out.
         partial = bool(report.audited) and report.audited != closure.ids_for(scanner)

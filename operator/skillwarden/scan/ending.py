@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..advisories.record import one_line
 from ..bounded import MORE_MEMORY, Finished, speaks_of_memory
 
-_SHOWN = 200
+#: Of what a tool said: what would mend it comes after, and must not be cut off where the message is shown.
+_SHOWN = 100
 
 
 def ended(tool: str, finished: Finished, why: str, *, said: str) -> str:
