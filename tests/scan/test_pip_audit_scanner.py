@@ -23,6 +23,7 @@ from skillwarden.domain.finding import FindingKind, ScannerName, ScannerReport, 
 from skillwarden.domain.grounds import one_line
 from skillwarden.domain.lock import Lock
 from skillwarden.domain.package import Ecosystem, PackageId
+from skillwarden.domain.scan_view import MAX_ERROR
 from skillwarden.scan.ending import ended
 from skillwarden.scan.osv import OsvScanner
 from skillwarden.scan.pip_audit import PipAuditScanner, UnreadableAnswerError, read_answer
@@ -45,7 +46,7 @@ def test_what_would_mend_it_is_not_cut_off_by_what_a_tool_says() -> None:
     for status in (0, -11):
         finished = Finished(status=status, stdout=b"", stderr="")
         text = ended("pip-audit", finished, reason, said="noise " * 200)
-        assert one_line(text).endswith(text[-40:])
+        assert one_line(text, MAX_ERROR) == text
 
 
 async def test_the_real_pip_audit_finds_what_our_own_evaluation_finds(

@@ -21,6 +21,9 @@ from .merge import merge_findings
 #: Pairs of lock and scan that are remembered; a view of 250 packages weighs about 100 kB.
 _REMEMBERED = 32
 
+#: Of what a scanner says of its failure: with its name, no more than a ground's text may have.
+MAX_ERROR = 360
+
 
 class GapKind(StrEnum):
     """What a required scanner failed to give."""
@@ -152,7 +155,7 @@ def _other_lock(report: ScannerReport) -> ScanGap:
 def _gap(report: ScannerReport, closure: Closure) -> ScanGap | None:
     scanner = report.scanner
     if report.state is ScanState.ERROR:
-        error = one_line(report.error).rstrip(".") or "it gave no reason"
+        error = one_line(report.error, MAX_ERROR).rstrip(".") or "it gave no reason"
         again = "It is tried again by itself."
         # A scanner that looked at some of the packages erred in what it left out.
         partial = bool(report.audited) and report.audited != closure.ids_for(scanner)

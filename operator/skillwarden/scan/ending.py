@@ -6,7 +6,7 @@ from ..advisories.record import one_line
 from ..bounded import MORE_MEMORY, Finished, speaks_of_memory
 
 #: Of what a tool said: what would mend it comes after, and must not be cut off where the message is shown.
-_SHOWN = 100
+_SHOWN = 50
 
 
 def ended(tool: str, finished: Finished, why: str, *, said: str) -> str:
