@@ -69,7 +69,8 @@ async def test_a_package_that_needs_approval_runs_once_a_person_approved_it(
     await until_effect(user, request["metadata"]["name"], "Pending")
     await decide(user, request)
     status = await user.until_skill("demo", Ready="Ready")
-    assert status["pendingApprovals"] == []
+    # An apply that empties a list may drop its key, as on a real API server.
+    assert not status.get("pendingApprovals")
     await user.apply(make_run())
     await user.until_run("demo-1", "Succeeded")
     body = await until_effect(user, request["metadata"]["name"], "Approved")
@@ -123,7 +124,8 @@ async def test_a_ban_beats_an_approval(clean: World, user: Client) -> None:
     bans = [{"ecosystem": "PyPI", "names": ["greeter"], "message": "no"}]
     await user.apply(make_policy(**ASKING, bans=bans))
     status = await user.until_skill("demo", Compliant="Banned")
-    assert status["pendingApprovals"] == []
+    # An apply that empties a list may drop its key, as on a real API server.
+    assert not status.get("pendingApprovals")
 
 
 async def test_a_new_advisory_voids_an_approval_and_says_so(clean: World, user: Client) -> None:
