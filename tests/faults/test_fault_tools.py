@@ -89,7 +89,8 @@ class Tool:
         assert world.core is not None
         stages = world.core._parts.skills._tools.stages
         scanner = {Ecosystem.PYPI: ScannerName.PIP_AUDIT, Ecosystem.NPM: ScannerName.NPM_AUDIT}
-        return stages._resolver._resolvers[self.ecosystem], stages._scans._scanners[scanner[self.ecosystem]]
+        resolver = stages._resolver._npm if self.ecosystem is Ecosystem.NPM else stages._resolver._python
+        return resolver, stages._scans._scanners[scanner[self.ecosystem]]
 
     def swap(self, world: World, script: Path, patch: pytest.MonkeyPatch) -> None:
         resolver, scanner = self.parts(world)

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -19,8 +20,6 @@ from skillwarden.kube.kinds import Kind
 SILENCE = timedelta(seconds=12)
 #: No list but those that watches begin with helps out.
 NEVER = timedelta(hours=1)
-#: How often the watch of each kind is struck before one goes well.
-TIMES = 1
 Fault = Callable[["Watches", web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -29,16 +28,21 @@ class Watches:
     """What befalls the operator's watches while ``fault`` is set."""
 
     fault: Fault | None = None
-    struck: dict[str, int] = field(default_factory=dict)
+    #: The watch of each kind is struck once, and goes well then.
+    struck: set[str] = field(default_factory=set)
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, request: web.Request) -> web.StreamResponse | None:
         if self.fault is None or request.method != "GET" or "watch" not in request.query:
             return None
-        if request.path in self.struck and self.struck[request.path] >= TIMES:
+        if request.path in self.struck:
             return None
-        self.struck[request.path] = self.struck.get(request.path, 0) + 1
+        self.struck.add(request.path)
         return await self.fault(self, request)
+
+
+def failure(code: int, reason: str) -> dict[str, Any]:
+    return {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code}
 
 
 async def opened(request: web.Request) -> web.StreamResponse:
@@ -56,21 +60,14 @@ async def silent(watches: Watches, request: web.Request) -> web.StreamResponse:
 
 async def an_error_in_the_stream(watches: Watches, request: web.Request) -> web.StreamResponse:
     stream = await opened(request)
-    error = {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "status": "Failure",
-        "reason": "InternalError",
-        "code": 500,
-    }
-    await stream.write(json.dumps({"type": "ERROR", "object": error}).encode() + b"\n")
+    error = {"type": "ERROR", "object": failure(500, "InternalError")}
+    await stream.write(json.dumps(error).encode() + b"\n")
     return stream
 
 
 def refused(code: int, reason: str, **headers: str) -> Fault:
     async def answer(watches: Watches, request: web.Request) -> web.StreamResponse:
-        body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code}
-        return web.json_response(body, status=code, headers=headers)
+        return web.json_response(failure(code, reason), status=code, headers=headers)
 
     return answer
 

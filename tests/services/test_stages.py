@@ -20,7 +20,7 @@ from skillwarden.domain.package import Ecosystem, PackageId
 from skillwarden.resolve.intake import parse_python
 from skillwarden.scan.artefact import ArtefactScanner
 from skillwarden.scan.runner import ScanRunner
-from skillwarden.services.stages import Stages, reader_of
+from skillwarden.services.stages import Stages, Wanted, reader_of
 
 LOCK = Lock(platform=Platform(python="3.12", arch="amd64"), packages=())
 CONTENT = "sha256:" + "0" * 64
@@ -86,8 +86,8 @@ async def test_a_depot_that_cannot_fetch_shows_in_the_scanners_report() -> None:
 
 async def test_a_depot_that_was_away_is_asked_again_by_itself(tmp_path: Path) -> None:
     """As where the operator of a new release starts before its depot: nobody waits for a resync."""
-    declared = parse_python(["a==1.0"]).declared
     platform = Platform("3.12")
+    wanted = Wanted(parse_python(["a==1.0"]).declared, platform)
     package = LockedPackage(PackageId.of(Ecosystem.PYPI, "a", "1.0"), Artefact("a.whl", "sha256:" + "a" * 64))
     lock = Lock(platform, (package,))
 
@@ -108,19 +108,19 @@ async def test_a_depot_that_was_away_is_asked_again_by_itself(tmp_path: Path) ->
         retry=timedelta(milliseconds=10),
     )
     told = asyncio.Event()
-    assert await stages.resolution(declared, platform) is None, "it must be asked for, which is tried again"
-    stages.resolve(declared, platform, previous_lock=None, namespace="team", waiter=told.set)
+    assert await stages.resolution(wanted) is None, "it must be asked for, which is tried again"
+    stages.resolve(wanted, previous_lock=None, namespace="team", waiter=told.set)
     await stages.drain()
-    failure = await stages.resolution(declared, platform)
+    failure = await stages.resolution(wanted)
     assert isinstance(failure, Failure)
     assert failure.retryable
     assert "the depot at depot.sock does not answer" in failure.message
     depot.away = False
     async with asyncio.timeout(30):
-        while not stages.resolve_due(declared, platform):
+        while not stages.resolve_due(wanted):
             told.clear()
             await told.wait()
-    stages.resolve(declared, platform, previous_lock=None, namespace="team", waiter=told.set)
+    stages.resolve(wanted, previous_lock=None, namespace="team", waiter=told.set)
     await stages.drain()
-    assert await stages.resolution(declared, platform) == lock
+    assert await stages.resolution(wanted) == lock
     await stages.close()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from ..domain.errors import UnsupportedRuntimeError
 from ..domain.lock import Lock, Platform
@@ -24,15 +26,11 @@ class ClosureResolver:
 
     def __init__(self, *, python: PythonResolver, npm: NpmResolver) -> None:
         self._python, self._npm = python, npm
-        self._resolvers: Mapping[Ecosystem, PythonResolver | NpmResolver] = {
-            Ecosystem.PYPI: python,
-            Ecosystem.NPM: npm,
-        }
 
     @property
     def index_identity(self) -> str:
         """The indexes without credentials, part of the key under which a lock is kept."""
-        python, npm = (self._resolvers[item].index_identity for item in (Ecosystem.PYPI, Ecosystem.NPM))
+        python, npm = self._python.index_identity, self._npm.index_identity
         # A lock without npm packages stays the same whatever the registry is called.
         return python if npm == "default" else f"{python} {npm}"
 
@@ -60,24 +58,16 @@ class ClosureResolver:
                     f"the skill declares packages of {ecosystem.value}, and {platform} has no"
                     f" interpreter for them."
                 )
+        resolvers: Mapping[Ecosystem, Callable[..., Coroutine[Any, Any, Lock]]] = {
+            Ecosystem.PYPI: self._python.resolve,
+            Ecosystem.NPM: partial(self._npm.resolve, pins=pins),
+        }
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [
-                    tasks.create_task(self._one(ecosystem, items, platform, preference, pins))
+                    tasks.create_task(resolvers[ecosystem](items, platform=platform, preference=preference))
                     for ecosystem, items in sorted(parts.items())
                 ]
         except ExceptionGroup as group:
             raise group.exceptions[0] from group
         return Lock(platform, tuple(package for task in running for package in task.result().packages))
-
-    async def _one(
-        self,
-        ecosystem: Ecosystem,
-        items: Sequence[DeclaredPackage],
-        platform: Platform,
-        preference: Lock | None,
-        pins: Pins | None,
-    ) -> Lock:
-        if ecosystem is Ecosystem.NPM:
-            return await self._npm.resolve(items, platform=platform, preference=preference, pins=pins)
-        return await self._python.resolve(items, platform=platform, preference=preference)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -86,19 +84,6 @@ def foreign_reason(name: str, wanted: str) -> str:
     for refusal in parse_node([f"{name}@{wanted}"]).refusals if wanted else ():
         if refusal.code in _REASONS:
             return _REASONS[refusal.code]
-    return ""
-
-
-def sha512_of(integrity: str) -> str:
-    """Return the SHA-512 of a Subresource Integrity text as a lock writes it, or nothing."""
-    for word in integrity.split():
-        algorithm, _, text = word.partition("-")
-        try:
-            raw = base64.b64decode(text.partition("?")[0], validate=True)
-        except (binascii.Error, ValueError):
-            continue
-        if algorithm == "sha512" and len(raw) == 64:
-            return f"sha512:{raw.hex()}"
     return ""
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from .lockfile_graph import Graph, Row, sha512_of
+from .lockfile_graph import Graph, Row
+from .npmlock import sha512_of
 
 FILE = "package-lock.json"
 _MODULES = "node_modules/"
@@ -79,9 +80,9 @@ def _refusal(place: str, name: str, row: Mapping[str, Any]) -> str:
         return ""
     if not isinstance(resolved, str) or urlsplit(resolved).scheme not in {"http", "https"}:
         return "comes from elsewhere than a registry"
-    return (
-        "" if sha512_of(str(row.get("integrity") or "")) else "has no SHA-512, as what comes from an address"
-    )
+    if not sha512_of(str(row.get("integrity") or "")):
+        return "has no SHA-512, as what comes from an address"
+    return ""
 
 
 def _edges(row: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..domain.semver import parse_semver
-from .lockfile_graph import Graph, Row, foreign_reason, sha512_of
+from .lockfile_graph import Graph, Row, foreign_reason
 from .lockfile_yaml import Text, read_yaml, table, text
+from .npmlock import sha512_of
 
 FILE = "pnpm-lock.yaml"
 _TABLES = (("dependencies", False), ("optionalDependencies", True))

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from .lockfile_graph import Graph, Row, by_range, foreign_reason, sha512_of
+from .lockfile_graph import Graph, Row, by_range, foreign_reason
 from .lockfile_yaml import read_yaml, table, text
+from .npmlock import sha512_of
 
 FILE = "yarn.lock"
 _WORD = r'"(?:[^"\\\x00-\x1f]|\\.)*"|[^\s",:#][^\s",:]*'
@@ -39,7 +40,7 @@ def _classic(content: str) -> Graph:
     for line, keys, fields, needs in _blocks(graph, content):
         resolved = fields.get("resolved", "")
         for key in keys:
-            name, _, wanted = _split(key)
+            name, wanted = _split(key)
             refusal = foreign_reason(name, wanted)
             if not refusal and resolved and urlsplit(resolved).scheme not in {"http", "https"}:
                 refusal = "comes from elsewhere than a registry"
@@ -95,10 +96,10 @@ def _word(graph: Graph, written: str, line: int) -> str:
         raise graph.error(f"{written!r:.80} is no text.", line=line) from error
 
 
-def _split(key: str) -> tuple[str, str, str]:
-    """Return name, ``@`` and range of ``name@range``."""
+def _split(key: str) -> tuple[str, str]:
+    """Return name and range of ``name@range``; a scope begins with the first ``@``."""
     at = key.find("@", 1)
-    return (key, "", "") if at < 0 else (key[:at], "@", key[at + 1 :])
+    return (key, "") if at < 0 else (key[:at], key[at + 1 :])
 
 
 def _berry(content: str) -> Graph:
@@ -110,7 +111,7 @@ def _berry(content: str) -> Graph:
         version, resolution = text(entry.get("version")), text(entry.get("resolution"))
         needs = _berry_needs(entry)
         for key in heading.split(", "):
-            name, _, wanted = _split(key)
+            name, wanted = _split(key)
             refusal = foreign_reason(name, _plain(wanted))
             if not refusal and resolution != f"{name}@npm:{version}":
                 refusal = f"is resolved to {resolution!r:.100}, not to a version of the registry"

@@ -82,8 +82,8 @@ def check_pinned(packages: Sequence[LockedPackage], pins: Pins) -> None:
         if package.bundled:
             continue
         name, version = package.id.name, package.id.version
-        parents = ", ".join(str(parent) for parent in package.parents[:3]) or "the skill"
         if (name, version) not in digests:
+            parents = ", ".join(str(parent) for parent in package.parents[:3]) or "the skill"
             held = f"holds {', '.join(versions[name])} of it" if name in versions else "does not hold it"
             raise UnresolvableError(
                 f"{parents} needs {package.id} here, and {pins.file} {held}.",

@@ -96,7 +96,6 @@ class NpmResolver:
             What packages are chosen for.
         preference
             A lock whose versions are kept where they still satisfy what is declared.
-
         pins
             What the author's own lockfile pins; the lock holds these versions, or there is none.
 

@@ -9,7 +9,6 @@ where packages lie, as Node looks for them.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -285,18 +284,30 @@ def _artefact(entry: _Entry, registry: Registry) -> Artefact:
     return Artefact(filename=unquote(path.rpartition("/")[2]), digest=_digest(entry, what), url=url)
 
 
-def _digest(entry: _Entry, what: str) -> str:
-    """Return the SHA-512 of a Subresource Integrity text (W3C SRI), which may hold several hashes."""
-    for word in str(entry.row.get("integrity") or "").split():
+def sha512_of(integrity: str) -> str:
+    """Return the SHA-512 of a Subresource Integrity text (W3C SRI), which may hold several hashes.
+
+    Returns
+    -------
+    ``sha512:`` and hexadecimal digits, as a lock writes it; empty where it has none.
+    """
+    for word in integrity.split():
         algorithm, _, text = word.partition("-")
         if algorithm != "sha512":
             continue
         try:
             raw = base64.b64decode(text.partition("?")[0], validate=True)
-        except binascii.Error:
+        except ValueError:
             continue
         if len(raw) == 64:
             return f"sha512:{raw.hex()}"
+    return ""
+
+
+def _digest(entry: _Entry, what: str) -> str:
+    digest = sha512_of(str(entry.row.get("integrity") or ""))
+    if digest:
+        return digest
     raise UnresolvableError(
         f"the registry gives no SHA-512 for {what}, so what is installed could not be told from what"
         f" was judged.",

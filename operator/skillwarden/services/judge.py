@@ -28,7 +28,7 @@ from .ports import Cluster, Feed, Now, SandboxSetup
 from .records import ApprovalRecord, PolicyRecord, SkillRecord, agent_record, approval_record, policy_record
 from .runtimes import choose_platform
 from .sources import ConfigMapSources
-from .stages import Stages, Waiter
+from .stages import Stages, Waiter, Wanted
 from .store import Store, applicable, readable
 
 
@@ -186,7 +186,7 @@ class Judge:
         return Judged(evidence, judged)
 
     async def _with_stages(self, evidence: Evidence, record: SkillRecord, platform: Platform) -> Evidence:
-        resolution = await self._stages.resolution(record.declared, platform, record.refresh, evidence.pins)
+        resolution = await self._stages.resolution(_wanted(evidence, record, platform))
         scan = None
         if isinstance(resolution, Lock) and resolution.packages:
             required = required_scanners(evidence.policies, resolution)
@@ -259,19 +259,12 @@ class Judge:
         platform = evidence.platform
         if platform is None:
             return False
+        wanted = _wanted(evidence, record, platform)
         failed = isinstance(evidence.resolution, Failure)
-        if job is Job.RESOLVE or (
-            failed and self._stages.resolve_due(record.declared, platform, record.refresh, evidence.pins)
-        ):
+        if job is Job.RESOLVE or (failed and self._stages.resolve_due(wanted)):
             previous = (record.status.get("lock") or {}).get("digest")
             self._stages.resolve(
-                record.declared,
-                platform,
-                previous_lock=previous,
-                namespace=record.key.namespace,
-                waiter=waiter,
-                refresh=record.refresh,
-                pins=evidence.pins,
+                wanted, previous_lock=previous, namespace=record.key.namespace, waiter=waiter
             )
             return True
         lock = evidence.resolution
@@ -319,3 +312,7 @@ def network_condition(
             return ConditionDraft(kind, Status.FALSE, NetworkReason.NOT_ENFORCED, isolation.text)
         case None:
             return ConditionDraft(kind, Status.UNKNOWN, NetworkReason.UNKNOWN, isolation.text)
+
+
+def _wanted(evidence: Evidence, record: SkillRecord, platform: Platform) -> Wanted:
+    return Wanted(record.declared, platform, record.refresh, evidence.pins)

@@ -18,7 +18,7 @@ from ..domain.package import Ecosystem
 from ..domain.policy import Maturity, Policy
 from .evidence import evidence_of
 from .records import SkillRecord
-from .stages import Stages
+from .stages import Stages, Wanted
 
 #: Not a name that an Agent can have: stands for the maturity that the command line gave.
 GIVEN_AGENT = "(given)"
@@ -103,15 +103,14 @@ async def judge_offline(
 
 
 async def _resolve(case: OfflineCase, stages: Stages) -> Lock | Failure | None:
-    declared, platform = case.record.declared, case.platform
-    pins = case.record.pins
-    if platform is None:
+    if case.platform is None:
         return None
-    known = await stages.resolution(declared, platform, pins=pins)
+    wanted = Wanted(case.record.declared, case.platform, pins=case.record.pins)
+    known = await stages.resolution(wanted)
     if known is None:
-        stages.resolve(declared, platform, previous_lock=None, namespace="", waiter=lambda: None, pins=pins)
+        stages.resolve(wanted, previous_lock=None, namespace="", waiter=lambda: None)
         await stages.drain()
-        known = await stages.resolution(declared, platform, pins=pins)
+        known = await stages.resolution(wanted)
     return known
 
 

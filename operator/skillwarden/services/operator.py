@@ -17,6 +17,7 @@ import structlog
 from ..domain.conditions import ScannedReason
 from ..domain.errors import SkillwardenError
 from ..kube.kinds import Kind
+from . import recency
 from .approvals import requests_of
 from .canary import CanaryProber
 from .marks import Marker
@@ -183,7 +184,7 @@ class Operator:
         def record_of(body: Body) -> tuple[Name, Any, Any]:
             key = key_of(body)
             known = table.get(name := (key.namespace, key.name))
-            current = known is not None and (_older(body, known) or _same_version(body, known))
+            current = known is not None and recency.holds(known, body)
             return name, known, known if current else project(body)
 
         overtaken = self._overtaken[kind] = {}
@@ -194,13 +195,14 @@ class Operator:
         at = listing.resource_version
         before = {name: table.get(name) for name in table}
         # A watch's last words may come late, and are older than the list: no later event would correct them.
-        newer = {name for name, version in overtaken.items() if not _at_most(version, at)}
+        newer = {name for name, version in overtaken.items() if not recency.at_most(version, at)}
         records = {name: before[name] for name in newer if name in before}
         for name, known, record in listing.items:
             if name in newer:
                 continue
             now = before.get(name)
-            written = now is not None and now is not known and not _at_most(_version(now), at)
+            later = now is not None and not recency.at_most(recency.recorded_version(now), at)
+            written = now is not known and later
             # A status that we wrote while the list came in is newer than what the list says.
             records[name] = now if written else record
         self._replace(kind, before, records, changed_only=changed_only)
@@ -288,18 +290,15 @@ class Operator:
         key = key_of(body)
         name = (key.namespace, key.name)
         before = table.get(name)
-        version = str(body["metadata"].get("resourceVersion", ""))
-        if _at_most(version, self._beginnings.get(kind, ("",))[0]):
+        version = recency.version_of(body)
+        if recency.at_most(version, self._beginnings.get(kind, ("",))[0]):
             # The list that the store was replaced by holds it, and what came after it.
             return
         if kind in self._overtaken:
             self._overtaken[kind][name] = version
+        late = before is not None and recency.earlier(version, before)
         if event == "DELETED":
-            if (
-                before is not None
-                and _uid(before) != body["metadata"].get("uid")
-                and _before(version, before)
-            ):
+            if late and not recency.is_of(before, body):
                 # kopf hands over two objects of one name in any order: the end of the first is no news.
                 return
             table.drop(name)
@@ -308,7 +307,7 @@ class Operator:
                 self.queue.add((STRAY, *name))
             self._concerns(kind, name, before, None)
             return
-        if before is not None and _before(version, before):
+        if late:
             return
         record = project(body)
         table.put(name, record)
@@ -500,13 +499,6 @@ def _moved(before: Any, after: Any) -> bool:
     return (before.uid, before.generation) != (after.uid, after.generation)
 
 
-def _same_version(body: Body, known: Any) -> bool:
-    """Whether a body is the very version of the object that is known, so that nothing is new in it."""
-    version = _version(known)
-    same = _uid(known) == body["metadata"].get("uid")
-    return bool(version) and same and version == str(body["metadata"].get("resourceVersion", ""))
-
-
 def _decision(record: ApprovalRecord | None) -> object:
     return record.request.decision if record is not None and record.request is not None else None
 
@@ -516,31 +508,3 @@ def unchanged(before: Any, after: Any) -> bool:
     if isinstance(before, NetworkPolicyRecord) and isinstance(after, NetworkPolicyRecord):
         return before.facts == after.facts
     return bool(before == after)
-
-
-def _older(body: Body, known: Any) -> bool:
-    """Whether what a list says is older than what is known of the same object: a watch overtook it."""
-    version = str(body["metadata"].get("resourceVersion", ""))
-    return _uid(known) == body["metadata"].get("uid") and _before(version, known)
-
-
-def _uid(known: Any) -> str | None:
-    holder = getattr(known, "key", None) or getattr(known, "pod", known)
-    return getattr(holder, "uid", None)
-
-
-def _version(known: Any) -> str:
-    return str(getattr(known, "resource_version", ""))
-
-
-def _before(version: str, known: Any) -> bool:
-    """Whether a version is an earlier one than that of what is known."""
-    return version != _version(known) and _at_most(version, _version(known))
-
-
-def _at_most(version: str, other: str) -> bool:
-    """Whether a version is the other one, or an earlier one; where nobody can tell, it is not.
-
-    Resource versions are ordered within one resource of one API server (KEP-5504).
-    """
-    return version.isdecimal() and other.isdecimal() and int(version) <= int(other)

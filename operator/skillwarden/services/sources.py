@@ -89,18 +89,14 @@ class ConfigMapSources:
     ) -> Failure | tuple[tuple[SourceFinding, ...], Pins | None]:
         """Return what is found in a pinned ConfigMap and what its lockfile pins, or why it cannot be used."""
         try:
-            packed = await self.read(namespace, source)
+            files = unpack(await self.read(namespace, source))
+            pinned = await asyncio.to_thread(pins, files)
         except (InvalidInputError, IntegrityError) as error:
             # The ConfigMap is not watched: it is looked at again with back-off.
             return Failure(AcceptedReason.INVALID_SOURCE, error.message, error.fix, retryable=True)
         except (UnavailableError, ApiError) as error:
             text = f"ConfigMap {namespace}/{source.name} cannot be read: {error.message}"
             return Failure(AcceptedReason.INVALID_SOURCE, text, retryable=True)
-        files = unpack(packed)
-        try:
-            pinned = await asyncio.to_thread(pins, files)
-        except InvalidInputError as error:
-            return Failure(AcceptedReason.INVALID_SOURCE, error.message, error.fix, retryable=True)
         return await asyncio.to_thread(self._look, files), pinned
 
 

@@ -62,6 +62,26 @@ class Memory(Generic[V]):
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a lock is made for.
+
+    Attributes
+    ----------
+    declared, platform
+        What a Skill names, and what artefacts are chosen for.
+    refresh
+        What whoever wants it made anew wrote; empty: nobody.
+    pins
+        What the author's own lockfile pins.
+    """
+
+    declared: tuple[DeclaredPackage, ...]
+    platform: Platform
+    refresh: str = ""
+    pins: Pins | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Failed:
     failure: Failure
     retry_at: datetime | None
@@ -118,29 +138,21 @@ class Stages:
 
     # -- what is known ---------------------------------------------------------------------------------
 
-    def key(
-        self,
-        declared: tuple[DeclaredPackage, ...],
-        platform: Platform,
-        refresh: str = "",
-        pins: Pins | None = None,
-    ) -> str:
+    def key(self, wanted: Wanted) -> str:
         """Return the key under which this closure's lock is kept."""
         return resolution_key(
-            declared, platform=platform, index=self._resolver.index_identity, refresh=refresh, pins=pins
+            wanted.declared,
+            platform=wanted.platform,
+            index=self._resolver.index_identity,
+            refresh=wanted.refresh,
+            pins=wanted.pins,
         )
 
-    async def resolution(
-        self,
-        declared: tuple[DeclaredPackage, ...],
-        platform: Platform,
-        refresh: str = "",
-        pins: Pins | None = None,
-    ) -> Lock | Failure | None:
+    async def resolution(self, wanted: Wanted) -> Lock | Failure | None:
         """Return the lock, why there is none, or ``None``: it must be resolved."""
-        if not declared:
-            return Lock(platform=platform, packages=())
-        key = self.key(declared, platform, refresh, pins)
+        if not wanted.declared:
+            return Lock(platform=wanted.platform, packages=())
+        key = self.key(wanted)
         if (lock := self._locks.get(key)) is not None:
             return lock
         if (failure := self._failure(("resolve", key))) is not None:
@@ -200,15 +212,9 @@ class Stages:
         waits = failed is None or failed.retry_at is None or self._now() < failed.retry_at
         return not waits or key in self._running
 
-    def resolve_due(
-        self,
-        declared: tuple[DeclaredPackage, ...],
-        platform: Platform,
-        refresh: str = "",
-        pins: Pins | None = None,
-    ) -> bool:
+    def resolve_due(self, wanted: Wanted) -> bool:
         """Whether a resolution that did not get an answer should be tried again."""
-        return self._due(("resolve", self.key(declared, platform, refresh, pins)))
+        return self._due(("resolve", self.key(wanted)))
 
     def scan_due(self, lock: Lock, revision: str) -> bool:
         """Whether a scan in which a scanner failed should be tried again."""
@@ -221,30 +227,23 @@ class Stages:
 
     # -- what is done ----------------------------------------------------------------------------------
 
-    def resolve(
-        self,
-        declared: tuple[DeclaredPackage, ...],
-        platform: Platform,
-        *,
-        previous_lock: str | None,
-        namespace: str,
-        waiter: Waiter,
-        refresh: str = "",
-        pins: Pins | None = None,
-    ) -> None:
+    def resolve(self, wanted: Wanted, *, previous_lock: str | None, namespace: str, waiter: Waiter) -> None:
         """Resolve a closure in the background; all who ask meanwhile wait for the same answer.
 
         Whoever wants it made anew (``refresh``) gets it without the previous lock as a preference.
         """
-        key = self.key(declared, platform, refresh, pins)
+        key = self.key(wanted)
 
         async def work() -> None:
             # Where the depot did not answer before, nobody has looked.
             lock = await self.depot.lock_for_key(key)
             if lock is None:
-                before = await self.depot.get_lock(previous_lock) if previous_lock and not refresh else None
-                await self._scans.prepare({package.ecosystem for package in declared})
-                lock = await self._resolver.resolve(declared, platform=platform, preference=before, pins=pins)
+                kept = previous_lock if not wanted.refresh else None
+                before = await self.depot.get_lock(kept) if kept else None
+                await self._scans.prepare({package.ecosystem for package in wanted.declared})
+                lock = await self._resolver.resolve(
+                    wanted.declared, platform=wanted.platform, preference=before, pins=wanted.pins
+                )
                 await self.depot.put_lock(lock, key)
             self._locks.put(key, lock)
 
