@@ -11,7 +11,6 @@ from aiohttp import web
 from faults_support import make_service
 from operator_world import Client, PackageIndex, World, condition
 
-from skillwarden.domain.package import Ecosystem
 from skillwarden.kube.kinds import Kind
 
 Serve = Callable[[PackageIndex, web.Request], Awaitable[web.StreamResponse | None]]
@@ -164,7 +163,7 @@ async def test_it_is_never_a_pass_when_the_resolver(
 ) -> None:
     tool = make_tool(tmp_path / "uv", TOOLS[sentence])
     assert world.core is not None
-    resolver = world.core._parts.skills._tools.stages._resolver._resolvers[Ecosystem.PYPI]
+    resolver = world.core._parts.skills._tools.stages._resolver._python
     whole = resolver._settings
     name = f"tooled-{sentence.replace(' ', '-')}"
     world.index.wheel(name)
