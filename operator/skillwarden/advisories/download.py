@@ -17,6 +17,8 @@ from .errors import NoDumpError, SourceUnavailableError, SyncError
 _CHUNK = 256 * 1024
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+#: RFC 9111, 1.2.2: what is larger counts as this.
+_MAX_AGE = 2**31
 _UNAVAILABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -30,10 +32,14 @@ class Download:
         The server says that what we have is what it has; nothing was fetched.
     etag
         The dump's ETag; empty where the server sends none.
+    age_seconds
+        How long ago the server had it from its origin: HTTP's ``Age``, which a cache in between sends, and
+        a server of advisories that syncs by itself (RFC 9111, 5.1). Without one: 0.
     """
 
     fresh: bool
     etag: str
+    age_seconds: int = 0
 
 
 def shown(url: URL) -> str:
@@ -89,10 +95,11 @@ async def download(
             response = await _follow(session, url, headers)
             async with response:
                 if response.status == 304 and etag:
-                    return Download(fresh=True, etag=etag)
+                    return Download(fresh=True, etag=etag, age_seconds=_age(response))
                 _check_status(response)
                 await _save(response, target, max_bytes=max_bytes, on_progress=on_progress)
-                return Download(fresh=False, etag=response.headers.get("ETag", ""))
+                known = response.headers.get("ETag", "")
+                return Download(fresh=False, etag=known, age_seconds=_age(response))
     except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
         reason = str(error) or type(error).__name__
         raise SourceUnavailableError(
@@ -128,6 +135,12 @@ def _location(current: URL, response: aiohttp.ClientResponse) -> URL:
         return current.join(URL(response.headers["Location"]))
     except (KeyError, ValueError) as error:
         raise SyncError(f"The advisory source {shown(current)} redirects to what is no URL.") from error
+
+
+def _age(response: aiohttp.ClientResponse) -> int:
+    """Return what ``Age`` says; one that is no number of seconds is to be ignored (RFC 9111, 5.1)."""
+    text = response.headers.get("Age", "").strip()
+    return min(int(text[:11]), _MAX_AGE) if text.isascii() and text.isdecimal() else 0
 
 
 def _check_status(response: aiohttp.ClientResponse) -> None:

@@ -8,7 +8,7 @@ import json
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +20,7 @@ from skillwarden.domain.package import Ecosystem, PackageId
 
 from .errors import CorruptIndexError, MissingIndexError
 from .ranges import Affected, is_affected
-from .record import order_versions
+from .record import order_versions, read_time
 from .severity import highest
 from .state import read_state
 from .store import APPLICATION_ID, INDEX_FORMAT, INDEX_NAME, EcosystemCounts, decode_affected
@@ -195,13 +195,53 @@ class AdvisoryIndex:
         """Return the raw OSV JSON of the advisories that affect a package version, by id."""
         return [self._document(number) for _, number in self._matches(package)]
 
+    def document(self, identity: str) -> dict[str, Any] | None:
+        """Return the raw OSV JSON of the record with this very id, the newest where there are several."""
+        rows = self._query(
+            "SELECT number FROM record WHERE id = ? ORDER BY withdrawn != '', modified DESC, number LIMIT 1",
+            (identity,),
+        )
+        return self._document(rows[0][0]) if rows else None
+
+    def records(self, ecosystem: Ecosystem) -> Iterator[tuple[str, bytes]]:
+        """Yield id and raw JSON of every record about an ecosystem, withdrawn ones too, in a fixed order.
+
+        A record that is about none of the ecosystems is part of the revision, and of the first ecosystem.
+        """
+        rows = self._query(
+            "SELECT DISTINCT record FROM affected WHERE ecosystem = ?1 UNION SELECT number FROM record WHERE"
+            " ?1 = ?2 AND number NOT IN (SELECT record FROM affected) ORDER BY 1",
+            (ecosystem.value, min(self._counts, default=ecosystem).value),
+        )
+        for start in range(0, len(rows), _BATCH):
+            numbers = [row[0] for row in rows[start : start + _BATCH]]
+            marks = ",".join("?" * len(numbers))
+            statement = f"SELECT id, raw FROM record WHERE number IN ({marks}) ORDER BY number"  # noqa: S608
+            for identity, raw in self._query(statement, tuple(numbers)):
+                yield identity, self._unpack(raw)
+
+    def newest(self, ecosystem: Ecosystem, *, until: datetime) -> datetime | None:
+        """Return when the latest changed of an ecosystem's records was; changes after ``until`` are none."""
+        [(modified,)] = self._query(
+            "SELECT max(modified) FROM record WHERE modified <= ? AND number IN"
+            " (SELECT record FROM affected WHERE ecosystem = ?)",
+            (until.isoformat(), ecosystem.value),
+        )
+        return read_time(modified)
+
     def _document(self, number: int) -> dict[str, Any]:
         [(raw,)] = self._query("SELECT raw FROM record WHERE number = ?", (number,))
         try:
-            document: dict[str, Any] = json.loads(zlib.decompress(raw))
-        except (zlib.error, ValueError) as error:
+            document: dict[str, Any] = json.loads(self._unpack(raw))
+        except ValueError as error:
             raise self._corrupt(error) from error
         return document
+
+    def _unpack(self, raw: bytes) -> bytes:
+        try:
+            return zlib.decompress(raw)
+        except zlib.error as error:
+            raise self._corrupt(error) from error
 
     def _matches(self, package: PackageId) -> list[tuple[Advisory, int]]:
         matched: dict[int, list[_Entry]] = {}

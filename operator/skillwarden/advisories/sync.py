@@ -1,7 +1,8 @@
 """Syncing advisories: from a source to a new index that takes the old one's place, or to a clear refusal.
 
 The last good index stands until a new one is whole on the disk. A dump that lost more than half of its
-records is refused, because an emptied source would otherwise read as a world without vulnerabilities.
+records, or that went back in time, is refused: an emptied or a halted source would otherwise read as a world
+without vulnerabilities.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ _WORK_PREFIX = ".sync-"
 _LOCK_NAME = ".lock"
 #: Fewer than this share of the records that the index holds now is taken for a damaged source.
 _SHRINK = 0.5
+#: How much older a dump's newest record may be: a database takes a record back now and then.
+_BACKWARDS = timedelta(days=1)
 _MAX_LINE = 1024 * 1024
 
 
@@ -98,6 +101,25 @@ class SyncReport:
     ignored: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fetched:
+    """What asking a source brought.
+
+    Attributes
+    ----------
+    etags
+        Ecosystem to the dump's ETag.
+    fresh
+        There is nothing newer than we have, and nothing was fetched.
+    asked_origin_at
+        When the oldest of the dumps was last held against its origin; a folder is its own.
+    """
+
+    etags: tuple[tuple[str, str], ...] = ()
+    fresh: bool = False
+    asked_origin_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
 ProgressCallback = Callable[[SyncProgress], None]
 
 
@@ -120,7 +142,7 @@ async def sync(
     into
         Folder of the index; made where it is missing.
     force
-        Take a dump that has less than half of the records of the index.
+        Take a dump that has less than half of the records of the index, or only older ones.
     on_progress
         Told how far it is, a few times a second.
     deadline_seconds
@@ -180,7 +202,7 @@ async def _sync(
 ) -> SyncReport:
     current = _open_current(into)
     state = read_state(into)
-    etags: tuple[tuple[str, str], ...] = ()
+    fetched = _Fetched()
     if isinstance(source, str) and _is_url(source):
         url = _check_url(source)
         usable = current is not None and state is not None and state.revision == current.revision
@@ -188,24 +210,25 @@ async def _sync(
         folder = work / "dumps"
         held = current.counts().keys() if current else frozenset()
         fetched = await _fetch(url, folder, known=known, held=held, say=say, limits=limits)
-        if fetched is None:
+        if fetched.fresh:
             assert current is not None and state is not None  # noqa: S101 - what `usable` says
-            return _fresh(current, state, into=into)
-        etags = fetched
+            return _fresh(current, state, into=into, asked=fetched.asked_origin_at)
     else:
         folder = Path(source)
     built = await _build(folder.absolute(), work / INDEX_NAME, say=say, limits=limits)
     counts = {Ecosystem(name): EcosystemCounts(**row) for name, row in built["counts"].items()}
     _check_counts(_name(source), counts, current=current, force=force)
+    if current is not None and not force:
+        await asyncio.to_thread(_check_newest, _name(source), work, current=current)
     changed = current is None or current.revision != built["revision"]
     if changed:
         (work / INDEX_NAME).replace(into / INDEX_NAME)
         _sync_folder(into)
     new = SyncState(
         revision=built["revision"],
-        synced_at=datetime.now(UTC),
+        synced_at=fetched.asked_origin_at,
         source=_name(source),
-        etags=etags,
+        etags=fetched.etags,
         unreadable=built["unreadable"],
     )
     write_state(into, new)
@@ -229,10 +252,11 @@ def _open_current(into: Path) -> AdvisoryIndex | None:
         return None
 
 
-def _fresh(current: AdvisoryIndex, state: SyncState, *, into: Path) -> SyncReport:
+def _fresh(current: AdvisoryIndex, state: SyncState, *, into: Path, asked: datetime) -> SyncReport:
     new = SyncState(
         revision=state.revision,
-        synced_at=datetime.now(UTC),
+        # What was known to be current at a time is not less so because a cache answers for an earlier one.
+        synced_at=max(asked, min(state.synced_at, datetime.now(UTC))),
         source=state.source,
         etags=state.etags,
         unreadable=state.unreadable,
@@ -279,25 +303,28 @@ async def _fetch(
     held: AbstractSet[Ecosystem],
     say: ProgressCallback,
     limits: Limits,
-) -> tuple[tuple[str, str], ...] | None:
-    """Fetch every ecosystem's dump; ``None`` where the server has nothing newer than we have.
+) -> _Fetched:
+    """Fetch every ecosystem's dump, where the server has something newer than we have.
 
     A source may serve one ecosystem only. An ecosystem that it had and lost is refused with the counts.
     """
     etags: dict[str, str] = {}
+    ages: list[int] = []
     fresh: list[Ecosystem] = []
     absent: list[NoDumpError] = []
 
     async def fetch(ecosystem: Ecosystem, etag: str) -> Download:
         target = folder / ecosystem.value / ARCHIVE_NAME
         target.parent.mkdir(parents=True, exist_ok=True)
-        return await download(
+        got = await download(
             dump_url(base, ecosystem.value),
             target,
             etag=etag,
             max_bytes=limits.archive_bytes,
             on_progress=lambda done, total: say(SyncProgress(SyncStage.DOWNLOAD, done, total)),
         )
+        ages.append(got.age_seconds)
+        return got
 
     for ecosystem in Ecosystem:
         try:
@@ -310,12 +337,15 @@ async def _fetch(
             fresh.append(ecosystem)
     if not etags:
         raise absent[0]
-    if len(fresh) == len(etags) and held <= set(fresh):
-        return None
-    for ecosystem in fresh:
+    whole = len(fresh) == len(etags) and held <= set(fresh)
+    for ecosystem in [] if whole else fresh:
         # The index is built whole: what did not change is needed, too.
         etags[ecosystem.value] = (await fetch(ecosystem, "")).etag
-    return tuple(sorted((name, etag) for name, etag in etags.items() if etag))
+    return _Fetched(
+        etags=tuple(sorted((name, etag) for name, etag in etags.items() if etag)),
+        fresh=whole,
+        asked_origin_at=datetime.now(UTC) - timedelta(seconds=max(ages)),
+    )
 
 
 def _check_counts(
@@ -339,6 +369,25 @@ def _check_counts(
                 f" the index has {before}.",
                 fix="Less than half looks like a damaged dump. If it is meant, sync again with --force.",
             )
+
+
+def _check_newest(source: str, built: Path, *, current: AdvisoryIndex) -> None:
+    """Refuse a source that went back in time: an old dump hides every advisory that came after it."""
+    new = AdvisoryIndex.open(built)
+    try:
+        for ecosystem in current.counts():
+            # A record from the future would make every later dump look old.
+            now = datetime.now(UTC)
+            had, has = (index.newest(ecosystem, until=now) for index in (current, new))
+            if had and has and has < had - _BACKWARDS:
+                raise SyncError(
+                    f"The advisory source {source} went back in time for {ecosystem.value}: its newest record"
+                    f" is of {has:%Y-%m-%d %H:%M} UTC, the index has one of {had:%Y-%m-%d %H:%M} UTC.",
+                    fix="The last good index stands. Ask whether the source still syncs; if its older records"
+                    " are meant, sync again with --force.",
+                )
+    finally:
+        new.close()
 
 
 async def _build(source: Path, target: Path, *, say: ProgressCallback, limits: Limits) -> dict[str, Any]:

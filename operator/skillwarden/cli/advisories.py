@@ -22,6 +22,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from skillwarden.advisories.errors import AdvisoryError
 from skillwarden.advisories.index import AdvisoryIndex
 from skillwarden.advisories.sync import SyncProgress, SyncReport, SyncStage, sync
+from skillwarden.domain.errors import SkillwardenError
+from skillwarden.runtime import logs
+from skillwarden.runtime.advisory_server import ServerSettings, advisory_server
+
+from .stopping import stop_event
 
 app = typer.Typer(
     help="The advisories that packages are judged by: sync them, and see how old they are.",
@@ -72,7 +77,10 @@ def sync_command(
     ],
     into: Into = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Take a dump that has less than half of the records of the last.")
+        bool,
+        typer.Option(
+            "--force", help="Take a dump that lost more than half of its records or went back in time."
+        ),
     ] = False,
     output: Format = OutputFormat.TABLE,
 ) -> None:
@@ -95,6 +103,44 @@ def sync_command(
         )
     if report.ignored:
         typer.echo(f"ignored, because not judged: {', '.join(report.ignored)}", err=True)
+
+
+@app.command("serve")
+def serve_command(
+    source: Annotated[
+        str,
+        typer.Option("--from", metavar="URL|DIR", help="What is synced and served, as `sync` takes it."),
+    ],
+    into: Into = None,
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="TCP address to listen on; no host: all of them.")
+    ] = "127.0.0.1:8482",
+    interval: Annotated[
+        int, typer.Option(min=1, metavar="SECONDS", help="Seconds between two syncs.")
+    ] = 3600,
+) -> None:
+    """Sync advisories and serve them until told to stop (SIGTERM, SIGINT): one server for a cluster.
+
+    Operators sync from its URL. `pip-audit --vulnerability-service osv --osv-url URL/v1/query`, `uv audit
+    --service-url URL` and `npm audit --registry URL` ask it what they would ask OSV and npm.
+    """
+    logs.configure()
+    settings = ServerSettings(
+        source=source, into=into or default_folder(), interval=float(interval), address=listen
+    )
+    try:
+        asyncio.run(_serve_until_stopped(settings))
+    except SkillwardenError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(_FAILED) from error
+
+
+async def _serve_until_stopped(settings: ServerSettings) -> None:
+    stopped = stop_event()
+    async with advisory_server(settings) as runner:
+        for address in runner.addresses:
+            typer.echo(f"advisories: listening on {address[0]}:{address[1]}", err=True)
+        await stopped.wait()
 
 
 @app.command("status")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from ..depot.fetch import FetchSettings, check_netrc
 from ..depot.serving import Listening, serving
 from ..depot.tokens import check_secret
 from ..domain.errors import InvalidInputError, SkillwardenError
+from .stopping import stop_event
 
 app = typer.Typer(
     help="The depot: keeps artefacts, sources and scan results by digest; sandboxes install from it.",
@@ -110,10 +110,7 @@ async def _until_stopped(
     settings: FetchSettings,
     max_size: int | None,
 ) -> None:
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    stopped = stop_event()
     async with serving(state, listening, secret=secret, settings=settings, max_size=max_size) as runner:
         for address in runner.addresses:
             where = address if isinstance(address, str) else f"{address[0]}:{address[1]}"

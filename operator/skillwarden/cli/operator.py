@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from ..runtime import logs
 from ..runtime.context import operator
 from ..runtime.settings import Settings
 from .cluster import settings_error
+from .stopping import stop_event
 
 app = typer.Typer(
     help="The operator: watches a cluster, judges its skills and runs what is allowed.", no_args_is_help=True
@@ -65,10 +65,7 @@ def load_settings(*, kubeconfig: Path | None, context: str | None) -> Settings:
 
 
 async def _until_stopped(settings: Settings) -> None:
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    stopped = stop_event()
     async with operator(settings) as core:
         ends = [asyncio.create_task(event.wait()) for event in (stopped, core.lost)]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""Keeps the advisories fresh from inside the operator, where nobody else does."""
+"""Keeps the advisories fresh from inside a process that lasts: the operator, or the advisory server."""
 
 from __future__ import annotations
 
@@ -36,6 +36,12 @@ class AdvisoryKeeper:
         self._interval = interval
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def problem(self) -> str:
+        """Why nothing is synced any more although it should be; empty where all is well."""
+        task = self._task
+        return f"syncing advisories ended: {task.exception()!r}" if task and _failed(task) else ""
+
     def start(self) -> None:
         """Start syncing in the background."""
         self._task = asyncio.create_task(self._keep(), name="advisory-sync")
@@ -57,3 +63,7 @@ class AdvisoryKeeper:
                 pause = min(self._interval, RETRY_SECONDS)
                 log.warning("advisories cannot be synced; the last good ones stand", error=str(error))
             await asyncio.sleep(pause)
+
+
+def _failed(task: asyncio.Task[None]) -> bool:
+    return task.done() and not task.cancelled()

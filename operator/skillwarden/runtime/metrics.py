@@ -189,21 +189,32 @@ class Metrics:
         self._watch("skillwarden_pod_pids_limit", what, lambda: _number(pids()))
 
     def watch_advisories(self, age: Callable[[], float], revision: Callable[[], str]) -> None:
-        """Show the age of the advisories in seconds, NaN where there are none, and which they are."""
-        self.registry.register(
-            _Counted(
-                "skillwarden_advisories_info",
-                "Which advisories are at hand: the beginning of their revision.",
-                ("revision",),
-                lambda: {(revision().removeprefix("sha256:")[:12],): 1},
-            )
-        )
-        what = "Seconds since the advisories were last synced."
-        self._watch("skillwarden_advisories_age_seconds", what, age)
+        """Show how old the advisories are, and which they are."""
+        show_advisories(self.registry, age=age, revision=revision)
 
     def _watch(self, name: str, what: str, value: Callable[[], float]) -> None:
         """Show what something is whenever it is asked for."""
-        Gauge(name, what, registry=self.registry).set_function(lambda: float(value()))
+        _show(self.registry, name, what, value)
+
+
+def show_advisories(
+    registry: CollectorRegistry, *, age: Callable[[], float], revision: Callable[[], str]
+) -> None:
+    """Show the age of the advisories in seconds, NaN where there are none, and which they are."""
+    registry.register(
+        _Counted(
+            "skillwarden_advisories_info",
+            "Which advisories are at hand: the beginning of their revision.",
+            ("revision",),
+            lambda: {(revision().removeprefix("sha256:")[:12],): 1},
+        )
+    )
+    what = "Seconds since the advisories were last synced."
+    _show(registry, "skillwarden_advisories_age_seconds", what, age)
+
+
+def _show(registry: CollectorRegistry, name: str, what: str, value: Callable[[], float]) -> None:
+    Gauge(name, what, registry=registry).set_function(lambda: float(value()))
 
 
 def _number(value: float | None) -> float:

@@ -21,7 +21,7 @@ class Probes:
     registry
         What /metrics shows.
     ready
-        Whether the world has been listed and is watched.
+        Whether it can serve: for an operator, whether the world has been listed and is watched.
     stuck
         What does not go on although it should, or nothing: then a new start is the remedy.
     """
@@ -34,12 +34,16 @@ class Probes:
         self._stuck = stuck
         self._runner: web.AppRunner | None = None
 
-    async def start(self, address: str) -> int:
-        """Listen on ``HOST:PORT``; return the port."""
-        app = web.Application()
+    def attach(self, app: web.Application) -> None:
+        """Add the paths to an application that somebody else serves."""
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
+
+    async def start(self, address: str) -> int:
+        """Listen on ``HOST:PORT``; return the port."""
+        app = web.Application()
+        self.attach(app)
         self._runner = await listen(app, address)
         return int(self._runner.addresses[0][1])
 
@@ -55,7 +59,7 @@ class Probes:
 
     async def _healthz(self, _: web.Request) -> web.Response:
         if why := self._stuck():
-            log.error("this operator is stuck", why=why)
+            log.error("this process is stuck", why=why)
             return web.Response(status=500, text=f"stuck: {why}\n")
         return web.Response(text="ok\n")
 

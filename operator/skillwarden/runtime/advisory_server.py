@@ -1,0 +1,91 @@
+"""The advisory server's process: it syncs, serves and shows how it fares."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter
+
+from ..advisories.export import Exports
+from ..advisories.feed import AdvisoryFeed
+from ..advisories.server import build_app
+from ..domain.errors import UnavailableError
+from .advisories import AdvisoryKeeper
+from .listening import listen
+from .metrics import show_advisories
+from .probes import Probes
+
+_EXPORTS = "dumps"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """What the server is told.
+
+    Attributes
+    ----------
+    source
+        Folder or URL, as ``skillwarden advisories sync --from`` takes it.
+    into
+        Folder of the index.
+    interval
+        Seconds between two syncs.
+    address
+        ``HOST:PORT``.
+    """
+
+    source: str
+    into: Path
+    interval: float
+    address: str
+
+
+@contextlib.asynccontextmanager
+async def advisory_server(settings: ServerSettings) -> AsyncIterator[web.AppRunner]:
+    """Serve for the time of the context; ``runner.addresses`` tells where.
+
+    Raises
+    ------
+    UnavailableError
+        Where the address cannot be listened on.
+    """
+    feed = AdvisoryFeed(settings.into)
+    registry = CollectorRegistry()
+    requests = Counter(
+        "skillwarden_advisories_requests",
+        "Requests to the advisory server, by route and HTTP status.",
+        ("route", "status"),
+        registry=registry,
+    )
+    show_advisories(registry, age=lambda: _age(feed), revision=lambda: feed.revision)
+    keeper = AdvisoryKeeper(settings.source, into=settings.into, interval=settings.interval)
+    app = build_app(
+        feed,
+        Exports(settings.into / _EXPORTS),
+        count=lambda route, status: requests.labels(route=route, status=str(status)).inc(),
+    )
+    probes = Probes(registry=registry, ready=lambda: feed.current() is not None, stuck=lambda: keeper.problem)
+    probes.attach(app)
+    try:
+        runner = await listen(app, settings.address)
+    except OSError as error:
+        raise UnavailableError(
+            f"the advisory server cannot listen on {settings.address}: {error.strerror or error}."
+        ) from error
+    try:
+        keeper.start()
+        yield runner
+    finally:
+        await keeper.stop()
+        await runner.cleanup()
+
+
+def _age(feed: AdvisoryFeed) -> float:
+    synced_at = feed.synced_at
+    return (datetime.now(UTC) - synced_at).total_seconds() if synced_at else math.nan
