@@ -1,1 +1,1 @@
-"""The command line: one file a command, mounted in ``main``."""
+"""The command line: one file a command, named in ``main``."""

@@ -1,4 +1,4 @@
-"""``skillwarden``: mounts every command."""
+"""``skillwarden``: every command by its name, and how it ends."""
 
 from __future__ import annotations
 
@@ -9,34 +9,41 @@ import typer
 
 from .. import __version__
 from ..domain.errors import SkillwardenError
-from . import (
-    advisories,
-    approvals,
-    audit,
-    bans,
-    check,
-    crd,
-    demo,
-    depot,
-    digest,
-    explain,
-    importing,
-    local,
-    operator,
-    policy,
-    refresh,
-    report,
-    run,
-    sandbox,
-    sbom,
-    vex,
-)
+from .lazy import lazy_group
 
+#: Where each command is, in the order of the help.
+COMMANDS = {
+    "check": "check:command",
+    "explain": "explain:command",
+    "refresh": "refresh:command",
+    "report": "report:command",
+    "sbom": "sbom:command",
+    "run": "run:command",
+    "digest": "digest:command",
+    "crd": "crd:command",
+    "demo": "demo:command",
+    "import": "importing:command",
+    "approvals": "approvals:approvals",
+    "approve": "approvals:approve",
+    "deny": "approvals:deny",
+    "ban": "bans:ban",
+    "unban": "bans:unban",
+    "why": "explain:command",
+    "advisories": "advisories:app",
+    "audit": "audit:app",
+    "policy": "policy:app",
+    "vex": "vex:app",
+    "local": "local:app",
+    "operator": "operator:app",
+    "depot": "depot:app",
+    "sandbox": "sandbox:app",
+}
 #: What a shell gets for wrong use (EX_USAGE of sysexits.h); 2 is taken by "could not be judged".
 EXIT_USAGE = 64
 
 app = typer.Typer(
     name="skillwarden",
+    cls=lazy_group(COMMANDS),
     help="Governs, scans and sandboxes the skills of AI agents on Kubernetes.",
     no_args_is_help=True,
     add_completion=True,
@@ -58,32 +65,6 @@ def group(
     ] = False,
 ) -> None:
     """Governs, scans and sandboxes the skills of AI agents on Kubernetes."""
-
-
-app.command("check")(check.command)
-app.command("explain")(explain.command)
-app.command("refresh")(refresh.command)
-app.command("report")(report.command)
-app.command("sbom")(sbom.command)
-app.command("run")(run.command)
-app.command("digest")(digest.command)
-app.command("crd")(crd.command)
-app.command("demo")(demo.command)
-app.command("import")(importing.command)
-app.command("approvals")(approvals.approvals)
-app.command("approve")(approvals.approve)
-app.command("deny")(approvals.deny)
-app.command("ban")(bans.ban)
-app.command("unban")(bans.unban)
-app.command("why")(explain.command)
-app.add_typer(advisories.app, name="advisories")
-app.add_typer(audit.app, name="audit")
-app.add_typer(policy.app, name="policy")
-app.add_typer(vex.app, name="vex")
-app.add_typer(local.app, name="local")
-app.add_typer(operator.app, name="operator")
-app.add_typer(depot.app, name="depot")
-app.add_typer(sandbox.app, name="sandbox", hidden=True)
 
 
 def main() -> None:

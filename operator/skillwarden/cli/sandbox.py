@@ -6,7 +6,7 @@ import typer
 
 from ..sandbox.prepare import main
 
-app = typer.Typer(help="Inside a sandbox Pod.", no_args_is_help=True)
+app = typer.Typer(help="Inside a sandbox Pod.", no_args_is_help=True, hidden=True)
 
 
 @app.callback()
