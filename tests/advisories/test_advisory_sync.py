@@ -216,6 +216,38 @@ async def test_a_missing_source_and_a_file_are_clear_errors(tmp_path: Path, into
         await sync(tmp_path, into=file)
 
 
+def dated(make_record: Make, *days: str) -> list[Any]:
+    return [
+        make_record(f"PYSEC-{number}", modified=f"{day}T12:00:00Z")
+        for number, day in enumerate(days, start=1)
+    ]
+
+
+async def test_a_source_that_went_back_in_time_is_refused_unless_forced(
+    make_record: Make, make_source: MakeSource, into: Path
+) -> None:
+    new = await sync(make_source(*dated(make_record, "2024-03-01", "2024-03-09"), name="new"), into=into)
+    old = make_source(*dated(make_record, "2024-03-01", "2024-03-07"), name="old")
+    with pytest.raises(SyncError, match=r"went back in time for PyPI.*2024-03-07 12:00.*2024-03-09 12:00"):
+        await sync(old, into=into)
+    assert AdvisoryIndex.open(into).revision == new.revision
+    assert (await sync(old, into=into, force=True)).changed
+
+
+async def test_one_record_that_is_taken_back_is_no_going_back_in_time(
+    make_record: Make, make_source: MakeSource, into: Path
+) -> None:
+    await sync(make_source(*dated(make_record, "2024-03-08", "2024-03-09"), name="new"), into=into)
+    assert (await sync(make_source(*dated(make_record, "2024-03-08"), name="less"), into=into)).changed
+
+
+async def test_a_record_from_the_future_makes_no_later_dump_old(
+    make_record: Make, make_source: MakeSource, into: Path
+) -> None:
+    await sync(make_source(*dated(make_record, "2024-03-08", "2999-01-01"), name="future"), into=into)
+    assert (await sync(make_source(*dated(make_record, "2024-03-09"), name="now"), into=into)).changed
+
+
 async def test_a_dump_that_lost_more_than_half_is_refused_unless_forced(
     make_record: Make, make_source: MakeSource, into: Path
 ) -> None:

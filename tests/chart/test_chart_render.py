@@ -229,6 +229,35 @@ def test_nothing_but_the_operator_canaries_and_sandboxes_reaches_the_depot(
     assert policy["spec"]["podSelector"]["matchLabels"] == _labels(rendered["defaults"], "-depot")
 
 
+def test_an_advisory_server_is_whom_the_operator_syncs_from(rendered: dict[str, list[Body]]) -> None:
+    bodies = rendered["production"]
+    source = environment(bodies)["SKILLWARDEN_ADVISORIES_SOURCE"]
+    (service,) = of_kind(bodies, "Service", "-advisories")
+    (deployment,) = of_kind(bodies, "Deployment", "-advisories")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    arguments = dict(item.split("=", 1) for item in container["args"] if "=" in item)
+    (port,) = service["spec"]["ports"]
+    assert (
+        source
+        == f"http://{service['metadata']['name']}.{service['metadata']['namespace']}.svc:{port['port']}"
+    )
+    assert service["spec"]["selector"] == _labels(bodies, "-advisories")
+    assert arguments["--listen"].endswith(f":{container['ports'][0]['containerPort']}")
+    assert arguments["--from"] == environment(rendered["defaults"])["SKILLWARDEN_ADVISORIES_SOURCE"]
+    assert not of_kind(rendered["defaults"], "Deployment", "-advisories")
+
+
+def test_nobody_asks_the_advisory_server_but_who_may(rendered: dict[str, list[Body]]) -> None:
+    (policy,) = of_kind(rendered["production"], "NetworkPolicy", "-advisories")
+    (rule,) = policy["spec"]["ingress"]
+    assert policy["spec"]["podSelector"]["matchLabels"] == _labels(rendered["production"], "-advisories")
+    assert [peer.get("podSelector", {}).get("matchLabels") for peer in rule["from"]] == [
+        _labels(rendered["production"], "-operator"), None, None
+    ]  # fmt: skip
+    named = [peer["namespaceSelector"]["matchLabels"] for peer in rule["from"][1:]]
+    assert [labels["kubernetes.io/metadata.name"] for labels in named] == ["ci", "monitoring"]
+
+
 def _labels(bodies: list[Body], name: str) -> dict[str, str]:
     (deployment,) = of_kind(bodies, "Deployment", name)
     return dict(deployment["spec"]["selector"]["matchLabels"])
@@ -295,6 +324,10 @@ REFUSED: dict[str, tuple[Body, str]] = {
     "no account": (
         {"operator": {"serviceAccount": {"create": False}}},
         "operator.serviceAccount.name must name the account that exists",
+    ),
+    "a server of nothing": (
+        {"advisories": {"source": "", "server": {"enabled": True}}},
+        "say where the server syncs from",
     ),
     "two priority classes": (
         {"priorityClass": {"create": True}, "operator": {"priorityClassName": "high"}},

@@ -100,6 +100,28 @@ DEFENCES = (
         "domain/test_evaluate_scans.py",
     ),
     Defence(
+        "advisories of a server that was cut off",
+        "advisories/sync.py",
+        "        asked_origin_at=datetime.now(UTC) - timedelta(seconds=max(ages)),\n",
+        "        asked_origin_at=datetime.now(UTC),\n",
+        "advisories/test_advisory_server.py",
+    ),
+    Defence(
+        "a source of advisories that went back in time",
+        "advisories/sync.py",
+        "            if had and has and has < had - _BACKWARDS:\n",
+        "            if False:\n",
+        "advisories/test_advisory_sync.py",
+    ),
+    Defence(
+        "an advisory server without advisories",
+        "advisories/answers.py",
+        "            if index is None:\n"
+        '                return refusal(503, "no advisories have been synced yet; try again later")\n',
+        "            if index is None:\n                return {}\n",
+        "advisories/test_advisory_answers.py",
+    ),
+    Defence(
         "a package that is known to be malicious",
         "domain/policy.py",
         '"""A package known to be malicious is denied, always."""\n        return Action.DENY',

@@ -11,6 +11,8 @@
 {{- define "skillwarden.operator" -}}{{ include "skillwarden.fullname" . }}-operator{{- end -}}
 {{- define "skillwarden.depot" -}}{{ include "skillwarden.fullname" . }}-depot{{- end -}}
 
+{{- define "skillwarden.advisories" -}}{{ include "skillwarden.fullname" . }}-advisories{{- end -}}
+
 {{- define "skillwarden.webhook" -}}{{ include "skillwarden.fullname" . }}-webhook{{- end -}}
 
 {{- define "skillwarden.webhookSecret" -}}
@@ -60,6 +62,11 @@ app.kubernetes.io/name: skillwarden-depot
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{- define "skillwarden.advisoriesSelector" -}}
+app.kubernetes.io/name: skillwarden-advisories
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
 {{- /* What sandboxes select the depot by; the operator is told the same. */ -}}
 {{- define "skillwarden.depotMark" -}}
 skillwarden.io/component: depot
@@ -89,7 +96,7 @@ capabilities: {drop: [ALL]}
 {{- end -}}
 {{- end -}}
 
-{{- /* Proxies, authorities and the index's credentials: the same for operator and depot. */ -}}
+{{- /* Proxies, authorities and the index's credentials: the same for whatever reaches out. */ -}}
 {{- define "skillwarden.networkEnv" -}}
 {{- with .Values.proxy }}
 {{- if .http }}

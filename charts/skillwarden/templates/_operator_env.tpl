@@ -60,7 +60,9 @@
 - {name: SKILLWARDEN_DEPOT__KEY_FILE, value: /run/skillwarden/key}
 {{- with .Values.advisories }}
 {{- if .source }}
-- {name: SKILLWARDEN_ADVISORIES_SOURCE, value: {{ .source | quote }}}
+{{- /* In full, so that .svc keeps it from a proxy. */}}
+{{- $server := printf "http://%s.%s.svc:8482" (include "skillwarden.advisories" $) $.Release.Namespace }}
+- {name: SKILLWARDEN_ADVISORIES_SOURCE, value: {{ ternary $server .source .server.enabled | quote }}}
 - {name: SKILLWARDEN_ADVISORIES_INTERVAL, value: {{ .interval | quote }}}
 {{- end }}
 {{- end }}

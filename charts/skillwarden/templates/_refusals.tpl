@@ -28,6 +28,9 @@
 {{- if not (or $v.audit.stdout $v.audit.file.enabled) -}}
 {{- fail "audit.stdout and audit.file.enabled are both off: nothing that is decided would be on record." -}}
 {{- end -}}
+{{- if and $v.advisories.server.enabled (not $v.advisories.source) -}}
+{{- fail "advisories.server.enabled is on, but advisories.source is empty: say where the server syncs from." -}}
+{{- end -}}
 {{- if and $v.priorityClass.create $v.operator.priorityClassName -}}
 {{- fail "priorityClass.create makes a PriorityClass of its own: leave operator.priorityClassName empty, or turn it off." -}}
 {{- end -}}

@@ -13,7 +13,9 @@ from ..advisories.sync import sync
 
 log = structlog.get_logger(__name__)
 
-#: Seconds until another try after a sync failed; the last good index stands meanwhile, and ages.
+#: Seconds until another try after a failed sync, doubled each time up to the second. The last good index stands
+#: meanwhile, and ages; where there is none, nothing can be judged, and the source may be about to come up.
+FIRST_RETRY_SECONDS = 5.0
 RETRY_SECONDS = 60.0
 
 
@@ -54,13 +56,15 @@ class AdvisoryKeeper:
                 await self._task
 
     async def _keep(self) -> None:
+        retry = FIRST_RETRY_SECONDS
         while True:
             pause = self._interval
             try:
                 report = await sync(self._source, into=self._into)
                 log.info("advisories synced", revision=report.revision)
+                retry = FIRST_RETRY_SECONDS
             except AdvisoryError as error:
-                pause = min(self._interval, RETRY_SECONDS)
+                pause, retry = min(self._interval, retry), min(2 * retry, RETRY_SECONDS)
                 log.warning("advisories cannot be synced; the last good ones stand", error=str(error))
             await asyncio.sleep(pause)
 
