@@ -8,10 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-from . import fairness, latency, lookup, public, scale, verdict, webhook
+from . import advisories, fairness, latency, lookup, public, scale, verdict, webhook
 from .measure import Measurement, machine, save, show
 
-NAMES = ("verdict", "lookup", "webhook", "latency", "public", "fairness", "scale")
+NAMES = ("verdict", "lookup", "advisories", "webhook", "latency", "public", "fairness", "scale")
 RESULTS = Path(__file__).resolve().parents[1] / "build" / "bench.json"
 
 
@@ -22,6 +22,8 @@ def run(name: str, *, skills: int, known: int) -> list[Measurement]:
             return verdict.measure()
         case "lookup":
             return asyncio.run(lookup.measure())
+        case "advisories":
+            return asyncio.run(advisories.measure())
         case "webhook":
             return asyncio.run(webhook.measure())
         case "latency":

@@ -13,8 +13,8 @@ from ..advisories.sync import sync
 
 log = structlog.get_logger(__name__)
 
-#: Seconds until another try after a failed sync, doubled each time up to the second. The last good index stands
-#: meanwhile, and ages; where there is none, nothing can be judged, and the source may be about to come up.
+#: Seconds until another try after a failed sync, doubled each time up to the second. The last good index
+#: stands meanwhile, and ages; where there is none, nothing can be judged, and the source may come up soon.
 FIRST_RETRY_SECONDS = 5.0
 RETRY_SECONDS = 60.0
 
