@@ -13,6 +13,7 @@ from operator_world import Client, World, make_run, make_skill
 
 from skillwarden.api.crdgen import crd
 from skillwarden.api.v1alpha1.kinds import KINDS
+from skillwarden.audit.record import parse
 from skillwarden.kube.errors import ApiError
 from skillwarden.kube.kinds import Kind
 
@@ -106,6 +107,34 @@ async def test_a_service_and_a_run_get_there_though_writes_are_answered_with(
         "task",
     ]
     assert len(struck) >= 6, struck
+
+
+@pytest.mark.parametrize("fault", (internal, conflict, cut, hang_up), ids=lambda fault: fault.__name__)
+async def test_a_decision_is_on_record_and_told_once_though_its_status_is_answered_with(
+    fault: Fault, world: World, user: Client, intercept: Install
+) -> None:
+    struck: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse | None:
+        if not (is_write_in(request, user.namespace) and request.path.endswith("/skills/demo/status")):
+            return None
+        if b'"Allowed"' not in await request.read() or len(struck) >= TIMES:
+            return None
+        struck.append(request.path)
+        return await fault(world, request)
+
+    def recorded() -> list[dict[str, Any]]:
+        found = (parse(line) for line in (world.root / "audit.jsonl").read_bytes().splitlines())
+        asked = {"event": "Verdict", "namespace": user.namespace, "verdict": "Allowed"}
+        return [item for item in found if item and asked.items() <= item.items()]
+
+    intercept(answer)
+    await user.apply(make_service("greeter"))
+    await user.until_skill("demo", Ready="Ready")
+    await settled(world)
+    assert struck
+    assert len(recorded()) == 1
+    assert [item["reason"] for item in await user.events("demo")].count("Allowed") == 1
 
 
 @pytest.mark.parametrize("fault", (internal, page, unauthorised, cut), ids=lambda fault: fault.__name__)

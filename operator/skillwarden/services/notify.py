@@ -52,8 +52,18 @@ class Notifier:
         self._reporter = reporter
         self._audit = audit
 
-    async def verdict_changed(self, key: SkillKey, judged: Judged, *, before: tuple[str, str]) -> None:
-        """Record a decision that is another than before, and tell people where its outcome is.
+    def verdict_changed(self, key: SkillKey, judged: Judged, *, before: str) -> None:
+        """Record a decision that is another than before; ``before`` is the verdict as the status has it."""
+        self._audit.record(
+            "Verdict",
+            actor="skillwarden",
+            **skill_facts(key),
+            before=before or "none",
+            **decision_facts(judged),
+        )
+
+    async def tell(self, key: SkillKey, judged: Judged, *, before: tuple[str, str]) -> None:
+        """Tell people of an outcome that is another than before.
 
         Parameters
         ----------
@@ -64,13 +74,6 @@ class Notifier:
         """
         assessment = judged.assessment
         word, reason = verdict_word(assessment), str(assessment.compliant.reason)
-        self._audit.record(
-            "Verdict",
-            actor="skillwarden",
-            **skill_facts(key),
-            before=before[0] or "none",
-            **decision_facts(judged),
-        )
         if (word, reason) == before:
             return
         kind = "Normal" if word == "Allowed" else "Warning"

@@ -34,6 +34,9 @@ from .tools import Tools
 
 log = structlog.get_logger(__name__)
 
+#: The verdict and its reason, for whom, and about which bytes (lock, content).
+Decision = tuple[str, str, str, str, str]
+
 
 @dataclass(slots=True)
 class _Progress:
@@ -41,6 +44,14 @@ class _Progress:
 
     since: datetime
     phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Untold:
+    """A decision that is on record, and whose status is not known to be written."""
+
+    decided: Decision
+    before: Decision
 
 
 class SkillReconciler:
@@ -58,6 +69,7 @@ class SkillReconciler:
         self._launch_failures: dict[str, Failure] = {}
         # uid of a skill -> its Pods that could not be prepared.
         self._unprepared: dict[str, set[str]] = {}
+        self._untold: dict[str, _Untold] = {}
 
     async def prime(self) -> None:
         """Learn what stands that no watch tells of, in one list instead of a request for each Skill."""
@@ -213,11 +225,13 @@ class SkillReconciler:
         )
         if not differs(status, record.status):
             self._progress.pop(record.key.uid, None)
+            await self._tell(record.key, judged)
             return
         if self._too_early(record, plan, requeue):
             return
         self._progress.pop(record.key.uid, None)
-        before = _decision(record.status)
+        if assessment.verdict is not None:
+            self._record(record, judged, _decision(status))
         body = apply_body("Skill", record.key, record.resource_version, status)
         try:
             written = await self._tools.cluster.apply(Kind.SKILL, body, subresource="status")
@@ -231,8 +245,25 @@ class SkillReconciler:
         current = self._tools.store.skills.get((record.key.namespace, record.key.name))
         if current is record:
             self._tools.store.skills.put((record.key.namespace, record.key.name), record.with_status(written))
-        if assessment.verdict is not None and _decision(status) != before:
-            await self._tools.notifier.verdict_changed(record.key, judged, before=before[:2])
+        await self._tell(record.key, judged)
+
+    def _record(self, record: SkillRecord, judged: Judged, decided: Decision) -> None:
+        """Put a decision on record before its status is written, for whoever writes may be ended in between.
+
+        Of one that cannot be written at once there is one record all the same.
+        """
+        uid, before = record.key.uid, _decision(record.status)
+        untold = self._untold.get(uid)
+        if decided == before or (untold is not None and untold.decided == decided):
+            return
+        self._tools.notifier.verdict_changed(record.key, judged, before=before[0])
+        self._untold[uid] = _Untold(decided, before)
+
+    async def _tell(self, key: SkillKey, judged: Judged) -> None:
+        """Tell people what was decided, now that the status says it, be it that the answer got lost."""
+        untold = self._untold.pop(key.uid, None)
+        if untold is not None:
+            await self._tools.notifier.tell(key, judged, before=untold.before[:2])
 
     def _sandbox_status(
         self, record: SkillRecord, world: SkillWorld, assessment: Assessment
@@ -275,7 +306,12 @@ class SkillReconciler:
         log.debug("skill is gone", skill=f"{namespace}/{name}")
         self._tools.requests.forget(namespace, name)
         await self._tools.executor.tidy(namespace)
-        remembered: tuple[dict[str, Any], ...] = (self._progress, self._launch_failures, self._unprepared)
+        remembered: tuple[dict[str, Any], ...] = (
+            self._progress,
+            self._launch_failures,
+            self._unprepared,
+            self._untold,
+        )
         if not any(remembered) and not len(self._tools.waits):
             return
         living = {record.key.uid for record in self._tools.store.skills.values()}
@@ -303,8 +339,8 @@ def same_judgement(observed: Judged, live: Judged) -> bool:
     )
 
 
-def _decision(status: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
-    """Return what a status says was decided: the verdict and its reason, for whom, and about which bytes."""
+def _decision(status: Mapping[str, Any]) -> Decision:
+    """Return what a status says was decided."""
     conditions = status.get("conditions") or ()
     reasons = [str(item.get("reason")) for item in conditions if item.get("type") == "Compliant"]
     return (
