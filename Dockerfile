@@ -19,7 +19,8 @@ RUN echo /opt/skillwarden/app > "$(/opt/skillwarden/bin/python -c 'import syscon
  && printf '#!/opt/skillwarden/bin/python -I\nfrom skillwarden.cli.main import main\n\nmain()\n' > /opt/skillwarden/bin/skillwarden \
  && chmod 0755 /opt/skillwarden/bin/skillwarden \
  && /opt/skillwarden/bin/python -m compileall -q /opt/skillwarden/app \
- && /opt/skillwarden/bin/python -I -c 'import skillwarden.cli.main, skillwarden.sandbox.prepare, pip'
+ && /opt/skillwarden/bin/python -I -c 'import skillwarden.sandbox.prepare, pip' \
+ && /opt/skillwarden/bin/skillwarden --help > /dev/null
 
 # The operator, the depot and the sandbox's init container.
 FROM ${PYTHON_IMAGE} AS operator

@@ -58,7 +58,8 @@ class Target:
         text = None
         if given is not None:
             text = yaml.safe_dump_all(given if isinstance(given, list) else [given])
-        command = [str(binary), *arguments, *([f"--as={user}"] if user else [])]
+        # First, for what follows a -- is the command's that is executed.
+        command = [str(binary), *([f"--as={user}"] if user else []), *arguments]
         done = subprocess.run(
             command,
             input=text,

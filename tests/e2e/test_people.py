@@ -70,17 +70,19 @@ def test_a_request_is_approved_by_an_approver_and_by_nobody_else(
     target.apply(make_skill(namespace, "odd", code), user=author)
     status = target.until_skill("odd", namespace, "ApprovalRequired")
     name = status["pendingApprovals"][0]["name"]
-    bind(target, namespace, "skillwarden-approver", "e2e-approver")
+    # Of this test alone: what a right on the whole cluster would leave to the next run's.
+    approver = f"approver-{namespace}"
+    bind(target, namespace, "skillwarden-approver", approver)
     bind(target, namespace, "skillwarden-approver", author)
-    assert decide(target, namespace, name, "e2e-approver") != "", "without the verb approve on the policies"
+    assert "approve" in decide(target, namespace, name, approver), "without the verb on the policies"
     for kind, policy in (("packagepolicies", "rules"), ("clusterpackagepolicies", "baseline")):
         role = f"e2e-approve-{kind}"
-        target.apply(cluster_role(role, kind, policy), cluster_binding(role, "e2e-approver", author))
+        target.apply(cluster_role(role, kind, policy), cluster_binding(role, approver, author))
     assert "nobody approves their own" in decide(target, namespace, name, author)
-    assert "must be your own name" in decide(target, namespace, name, "e2e-approver", approver="somebody")
-    assert decide(target, namespace, name, "e2e-approver") == ""
+    assert "must be your own name" in decide(target, namespace, name, approver, approver="somebody")
+    assert decide(target, namespace, name, approver) == ""
     target.until_skill("odd", namespace, "Ready")
-    assert "written once" in decide(target, namespace, name, "e2e-approver", verdict="Denied")
+    assert "written once" in decide(target, namespace, name, approver, verdict="Denied")
 
 
 def decide(
@@ -155,7 +157,7 @@ def test_nobody_executes_in_a_sandbox_without_the_verb(target: Target, namespace
     [pod] = target.pods(namespace)
     done = target.kubectl("exec", "-n", namespace, pod["metadata"]["name"], "--", "true", user="e2e-editor")
     assert done.code != 0
-    assert "verb exec" in done.err
+    assert 'you need the verb "exec"' in done.err
 
 
 @REAL

@@ -122,6 +122,16 @@ def test_metadata_and_deletion_are_never_in_the_way() -> None:
         ("no policy at all", skill("requests"), "NoPolicy"),
         ("an invalid package", skill("https://example.org/x.whl"), "InvalidPackage"),
         ("a runtime that is not there", skill(runtime={"version": "3.9"}), "UnsupportedRuntime"),
+        (
+            "a Node skill that does not say so",
+            skill(packages={"node": {"dependencies": ["express"]}}),
+            "If the skill runs on Node alone, set spec.runtime.language: Node",
+        ),
+        (
+            "packages of both without an image of both",
+            skill(packages={"python": ["requests"], "node": {"dependencies": ["express"]}}),
+            "Declare packages of Python only",
+        ),
         ("an agent that is not there", skill(agent="nobody"), "There is no Agent nobody"),
     ],
 )

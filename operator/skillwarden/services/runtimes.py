@@ -61,13 +61,20 @@ def _mixed(spec: SkillSpec, setup: SandboxSetup) -> tuple[Platform | None, Failu
             AcceptedReason.UNSUPPORTED_RUNTIME,
             f"the skill needs an image with both Python and Node, for {spec.language.value} {version}; this"
             f" operator has: {offered}.",
-            "Have the platform team name one in SKILLWARDEN_MIXED_RUNTIMES, or declare packages of one"
-            " language.",
+            _one_language(spec),
         )
     python, node = fitting[0]
     if absent := missing_commands(spec, mixed_key(python, node), offered=setup.commands):
         return None, absent
     return setup.platform(python=python, node=node), None
+
+
+def _one_language(spec: SkillSpec) -> str:
+    """Say how a skill asks for one language only; a Node skill that forgot to say so is the usual case."""
+    image = "have the platform team name such an image in SKILLWARDEN_MIXED_RUNTIMES"
+    if spec.language is Language.PYTHON and not spec.python_requirements:
+        return f"If the skill runs on Node alone, set spec.runtime.language: Node; else {image}."
+    return f"Declare packages of {spec.language.value} only, or {image}."
 
 
 def _unsupported(spec: SkillSpec, version: str, offered: Iterable[str], default: str) -> Failure:
