@@ -161,6 +161,7 @@ async def test_metrics_count_what_happened(pod: Pod, metrics: Metrics) -> None:
     metrics.requested("create", "Pod", 201)
     metrics.watch_skills(lambda: {("Allowed", "Ready"): 3}, lambda: {("Scanned", "False"): 2})
     metrics.watch_advisories(lambda: 7.0, lambda: "sha256:" + "a" * 64)
+    metrics.watch_audit(["file"])
     metrics.reused("scan")
     metrics.had_verdict(3)
     metrics.was_ready(4)
@@ -177,6 +178,7 @@ async def test_metrics_count_what_happened(pod: Pod, metrics: Metrics) -> None:
         'skillwarden_conditions{status="False",type="Scanned"} 2.0',
         'skillwarden_advisories_info{revision="aaaaaaaaaaaa"} 1.0',
         'skillwarden_stage_reused_total{stage="scan"} 1.0',
+        'skillwarden_audit_lost_total{sink="file"} 0.0',
         "skillwarden_apply_to_verdict_seconds_sum 3.0",
         "skillwarden_apply_to_ready_seconds_sum 4.0",
         'skillwarden_admission_seconds_count{answer="warned",kind="Skill"} 1.0',

@@ -88,4 +88,4 @@ async def advisory_server(settings: ServerSettings) -> AsyncIterator[web.AppRunn
 
 def _age(feed: AdvisoryFeed) -> float:
     synced_at = feed.synced_at
-    return (datetime.now(UTC) - synced_at).total_seconds() if synced_at else math.nan
+    return (datetime.now(UTC) - synced_at).total_seconds() if synced_at else math.inf

@@ -288,6 +288,7 @@ def _trail(settings: Settings, metrics: Metrics) -> Trail:
         sinks.append(StreamSink(sys.stdout.fileno()))
     if settings.audit_file is not None:
         sinks.append(FileSink(settings.audit_file))
+    metrics.watch_audit(sink.name for sink in sinks)
     return Trail(
         sinks,
         now=utc_now,
@@ -444,4 +445,4 @@ def _canary(
 
 def _age(feed: AdvisoryFeed) -> float:
     synced = feed.synced_at
-    return (utc_now() - synced).total_seconds() if synced else math.nan
+    return (utc_now() - synced).total_seconds() if synced else math.inf

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
@@ -122,6 +122,12 @@ class Metrics:
         self._depot["deleted_files"].set(usage.deleted)
         self._depot["refused_writes"].set(usage.refused)
 
+    def watch_audit(self, sinks: Iterable[str]) -> None:
+        """Show what each sink lost from the start: of a counter that begins at 1 no rate sees an increase."""
+        for sink in sinks:
+            self._audited.labels(sink=sink)
+            self._audit_lost.labels(sink=sink)
+
     def audited(self, sink: str) -> None:
         """Count an audit record that was written."""
         self._audited.labels(sink=sink).inc()
@@ -200,7 +206,7 @@ class Metrics:
 def show_advisories(
     registry: CollectorRegistry, *, age: Callable[[], float], revision: Callable[[], str]
 ) -> None:
-    """Show the age of the advisories in seconds, NaN where there are none, and which they are."""
+    """Show the age of the advisories in seconds, +Inf where there are none, and which they are."""
     registry.register(
         _Counted(
             "skillwarden_advisories_info",
