@@ -187,10 +187,15 @@ def test_import_prints_what_kubectl_applies(desk: Desk) -> None:
     assert "# main.py:2: proposal" in ran.out
 
 
-def test_import_of_several_folders_prints_the_good_ones_and_says_which_are_not(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    "given", [["all"], ["all/one", "all/two", "all/three"]], ids=["their folder", "each"]
+)
+def test_import_of_several_folders_prints_the_good_ones_and_says_which_are_not(
+    given: list[str], desk: Desk
+) -> None:
     for name, fields in (("one", ""), ("two", "hooks: {a: b}\n"), ("three", "")):
         desk.text(f"all/{name}/SKILL.md", f"---\nname: {name}\ndescription: x\n{fields}---\n")
-    ran = cli("import", desk.root / "all")
+    ran = cli("import", *(desk.root / path for path in given))
     assert ran.code == 1
     assert [body["metadata"]["name"] for body in yaml.safe_load_all(ran.out)] == ["one", "three"]
     assert "two/SKILL.md:4: error: hooks" in ran.err

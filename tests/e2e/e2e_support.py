@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 Body = dict[str, Any]
 API = "skillwarden.io/v1alpha1"
 SYSTEM = "skillwarden-system"
@@ -57,7 +55,8 @@ class Target:
         binary = Path(sys.executable).parent / "kubectl"
         text = None
         if given is not None:
-            text = yaml.safe_dump_all(given if isinstance(given, list) else [given])
+            # JSON, for kubectl sends what is --raw as it is; it is YAML, too.
+            text = "\n---\n".join(map(json.dumps, given if isinstance(given, list) else [given]))
         # First, for what follows a -- is the command's that is executed.
         command = [str(binary), *([f"--as={user}"] if user else []), *arguments]
         done = subprocess.run(
@@ -120,6 +119,12 @@ class Target:
 
     def pods(self, namespace: str) -> list[Body]:
         return self.items("pods", namespace, "-l", "skillwarden.io/component=sandbox")
+
+
+def pod_ready(pod: Body) -> bool:
+    """Whether a Pod's condition Ready is True."""
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
 
 def ready_reason(skill: Body) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from e2e_support import API, SYSTEM, Body, Target, make_run, make_skill
+from e2e_support import API, SYSTEM, Target, make_run, make_skill, pod_ready
 
 STANDS = "import signal\nsignal.sigwait([signal.SIGTERM])\n"
 REACH = """\
@@ -51,7 +51,7 @@ def test_a_service_comes_back_after_its_pod_is_deleted(target: Target, namespace
     target.must("delete", "pod", before["metadata"]["name"], "-n", namespace, "--wait=false")
 
     def another() -> list[str]:
-        return [pod["metadata"]["uid"] for pod in target.pods(namespace) if _ready(pod)]
+        return [pod["metadata"]["uid"] for pod in target.pods(namespace) if pod_ready(pod)]
 
     old = before["metadata"]["uid"]
     target.until(another, lambda uids: len(uids) == 1 and old not in uids, "another Pod is ready")
@@ -127,8 +127,3 @@ def _enforced(target: Target) -> bool:
     """Whether a plugin that is known to enforce NetworkPolicies runs on the nodes."""
     names = [pod["metadata"]["name"] for pod in target.items("pods", "kube-system")]
     return any(name.startswith(("kindnet", "calico", "cilium", "antrea", "kube-router")) for name in names)
-
-
-def _ready(pod: Body) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)

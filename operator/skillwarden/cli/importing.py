@@ -21,13 +21,13 @@ LEFT_OUT = re.compile(r"allowed-tools|os|requires\.[A-Za-z]+|[A-Za-z][A-Za-z0-9_
 
 
 def command(  # noqa: PLR0917 - typer names every option by its parameter
-    path: Annotated[
-        Path,
+    paths: Annotated[
+        list[Path],
         typer.Argument(
             metavar="PATH",
             exists=True,
             file_okay=False,
-            help="A folder with a SKILL.md, or one that holds such folders.",
+            help="Folders with a SKILL.md, or that hold such folders.",
         ),
     ],
     agent: Annotated[
@@ -83,7 +83,7 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
             without=frozenset(_field(text) for text in without or ()),
             take_proposals=take_proposals,
         )
-        folders = _folders(path)
+        folders = [folder for path in paths for folder in _folders(path)]
     except InvalidInputError as error:
         typer.echo(f"skillwarden import: {error}", err=True)
         raise typer.Exit(WRONG_USE) from error
