@@ -38,12 +38,6 @@ class AdvisoryKeeper:
         self._interval = interval
         self._task: asyncio.Task[None] | None = None
 
-    @property
-    def problem(self) -> str:
-        """Why nothing is synced any more although it should be; empty where all is well."""
-        task = self._task
-        return f"syncing advisories ended: {task.exception()!r}" if task and _failed(task) else ""
-
     def start(self) -> None:
         """Start syncing in the background."""
         self._task = asyncio.create_task(self._keep(), name="advisory-sync")
@@ -58,16 +52,21 @@ class AdvisoryKeeper:
     async def _keep(self) -> None:
         retry = FIRST_RETRY_SECONDS
         while True:
-            pause = self._interval
-            try:
-                report = await sync(self._source, into=self._into)
-                log.info("advisories synced", revision=report.revision)
-                retry = FIRST_RETRY_SECONDS
-            except AdvisoryError as error:
+            if await self._synced():
+                pause, retry = self._interval, FIRST_RETRY_SECONDS
+            else:
                 pause, retry = min(self._interval, retry), min(2 * retry, RETRY_SECONDS)
-                log.warning("advisories cannot be synced; the last good ones stand", error=str(error))
             await asyncio.sleep(pause)
 
-
-def _failed(task: asyncio.Task[None]) -> bool:
-    return task.done() and not task.cancelled()
+    async def _synced(self) -> bool:
+        """Sync once; what fails is logged, also by a bug of ours: the process goes on governing."""
+        try:
+            report = await sync(self._source, into=self._into)
+        except AdvisoryError as error:
+            log.warning("advisories cannot be synced; the last good ones stand", error=str(error))
+        except Exception:
+            log.exception("syncing advisories broke; the last good ones stand")
+        else:
+            log.info("advisories synced", revision=report.revision)
+            return True
+        return False

@@ -70,7 +70,7 @@ async def advisory_server(settings: ServerSettings) -> AsyncIterator[web.AppRunn
         Exports(settings.into / _EXPORTS),
         count=lambda route, status: requests.labels(route=route, status=str(status)).inc(),
     )
-    probes = Probes(registry=registry, ready=lambda: feed.current() is not None, stuck=lambda: keeper.problem)
+    probes = Probes(registry=registry, ready=lambda: feed.current() is not None, stuck=lambda: "")
     probes.attach(app)
     try:
         runner = await listen(app, settings.address)
