@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable
 from datetime import datetime
@@ -76,6 +77,11 @@ class AdvisoryFeed:
         """When the last successful sync ended (UTC); ``None`` where nobody knows."""
         index = self.current()
         return index.synced_at if index else None
+
+    def age_seconds(self, now: datetime) -> float:
+        """Return how long ago that was; infinitely long where nobody knows."""
+        synced_at = self.synced_at
+        return (now - synced_at).total_seconds() if synced_at else math.inf
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -63,7 +62,7 @@ async def advisory_server(settings: ServerSettings) -> AsyncIterator[web.AppRunn
         ("route", "status"),
         registry=registry,
     )
-    show_advisories(registry, age=lambda: _age(feed), revision=lambda: feed.revision)
+    show_advisories(registry, age=lambda: feed.age_seconds(datetime.now(UTC)), revision=lambda: feed.revision)
     keeper = AdvisoryKeeper(settings.source, into=settings.into, interval=settings.interval)
     app = build_app(
         feed,
@@ -84,8 +83,3 @@ async def advisory_server(settings: ServerSettings) -> AsyncIterator[web.AppRunn
     finally:
         await keeper.stop()
         await runner.cleanup()
-
-
-def _age(feed: AdvisoryFeed) -> float:
-    synced_at = feed.synced_at
-    return (datetime.now(UTC) - synced_at).total_seconds() if synced_at else math.inf

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import secrets
 import socket
@@ -212,7 +211,7 @@ async def operator(settings: Settings, *, timing: Timing | None = None) -> Async
             audit=trail,
         )
         metrics.watch_queue(core.backlog)
-        metrics.watch_advisories(partial(_age, feed), lambda: feed.revision)
+        metrics.watch_advisories(lambda: feed.age_seconds(utc_now()), lambda: feed.revision)
         metrics.watch_skills(core.outcomes, core.conditions)
         if settings.advisories_source:
             keeper = AdvisoryKeeper(
@@ -441,8 +440,3 @@ def _canary(
         interval=timedelta(seconds=settings.canary_interval),
     )
     return CanaryProber(cluster, plan, isolation)
-
-
-def _age(feed: AdvisoryFeed) -> float:
-    synced = feed.synced_at
-    return (utc_now() - synced).total_seconds() if synced else math.inf
