@@ -24,7 +24,8 @@ from skillwarden.advisories.index import AdvisoryIndex
 from skillwarden.advisories.sync import SyncProgress, SyncReport, SyncStage, sync
 from skillwarden.domain.errors import SkillwardenError
 from skillwarden.runtime import logs
-from skillwarden.runtime.advisory_server import ServerSettings, advisory_server
+from skillwarden.runtime.advisories import AdvisoryKeeper
+from skillwarden.runtime.advisory_server import advisory_server
 
 from .stopping import stop_event
 
@@ -125,19 +126,18 @@ def serve_command(
     --service-url URL` and `npm audit --registry URL` ask it what they would ask OSV and npm.
     """
     logs.configure()
-    settings = ServerSettings(
-        source=source, into=into or default_folder(), interval=float(interval), address=listen
-    )
+    folder = into or default_folder()
+    keeper = AdvisoryKeeper(source, into=folder, interval=interval)
     try:
-        asyncio.run(_serve_until_stopped(settings))
+        asyncio.run(_serve_until_stopped(keeper, folder, listen))
     except SkillwardenError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(_FAILED) from error
 
 
-async def _serve_until_stopped(settings: ServerSettings) -> None:
+async def _serve_until_stopped(keeper: AdvisoryKeeper, into: Path, address: str) -> None:
     stopped = stop_event()
-    async with advisory_server(settings) as runner:
+    async with advisory_server(keeper, into=into, address=address) as runner:
         for address in runner.addresses:
             typer.echo(f"advisories: listening on {address[0]}:{address[1]}", err=True)
         await stopped.wait()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,38 +22,27 @@ from .probes import Probes
 _EXPORTS = "dumps"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSettings:
-    """What the server is told.
+@contextlib.asynccontextmanager
+async def advisory_server(
+    keeper: AdvisoryKeeper, *, into: Path, address: str
+) -> AsyncIterator[web.AppRunner]:
+    """Serve for the time of the context; ``runner.addresses`` tells where.
 
-    Attributes
+    Parameters
     ----------
-    source
-        Folder or URL, as ``skillwarden advisories sync --from`` takes it.
+    keeper
+        Fills the folder.
     into
         Folder of the index.
-    interval
-        Seconds between two syncs.
     address
         ``HOST:PORT``.
-    """
-
-    source: str
-    into: Path
-    interval: float
-    address: str
-
-
-@contextlib.asynccontextmanager
-async def advisory_server(settings: ServerSettings) -> AsyncIterator[web.AppRunner]:
-    """Serve for the time of the context; ``runner.addresses`` tells where.
 
     Raises
     ------
     UnavailableError
         Where the address cannot be listened on.
     """
-    feed = AdvisoryFeed(settings.into)
+    feed = AdvisoryFeed(into)
     registry = CollectorRegistry()
     requests = Counter(
         "skillwarden_advisories_requests",
@@ -63,19 +51,18 @@ async def advisory_server(settings: ServerSettings) -> AsyncIterator[web.AppRunn
         registry=registry,
     )
     show_advisories(registry, age=lambda: feed.age_seconds(datetime.now(UTC)), revision=lambda: feed.revision)
-    keeper = AdvisoryKeeper(settings.source, into=settings.into, interval=settings.interval)
     app = build_app(
         feed,
-        Exports(settings.into / _EXPORTS),
+        Exports(into / _EXPORTS),
         count=lambda route, status: requests.labels(route=route, status=str(status)).inc(),
     )
     probes = Probes(registry=registry, ready=lambda: feed.current() is not None, stuck=lambda: "")
     probes.attach(app)
     try:
-        runner = await listen(app, settings.address)
+        runner = await listen(app, address)
     except OSError as error:
         raise UnavailableError(
-            f"the advisory server cannot listen on {settings.address}: {error.strerror or error}."
+            f"the advisory server cannot listen on {address}: {error.strerror or error}."
         ) from error
     try:
         keeper.start()
