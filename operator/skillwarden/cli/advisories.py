@@ -138,8 +138,8 @@ def serve_command(
 async def _serve_until_stopped(keeper: AdvisoryKeeper, into: Path, address: str) -> None:
     stopped = stop_event()
     async with advisory_server(keeper, into=into, address=address) as runner:
-        for address in runner.addresses:
-            typer.echo(f"advisories: listening on {address[0]}:{address[1]}", err=True)
+        for host, port, *_ in runner.addresses:
+            typer.echo(f"advisories: listening on {host}:{port}", err=True)
         await stopped.wait()
 
 
