@@ -8,10 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-from . import advisories, fairness, latency, lookup, public, scale, verdict, webhook
+from . import advisories, fairness, latency, lookup, public, scale, signals, verdict, webhook
 from .measure import Measurement, machine, save, show
 
-NAMES = ("verdict", "lookup", "advisories", "webhook", "latency", "public", "fairness", "scale")
+NAMES = ("verdict", "lookup", "advisories", "signals", "webhook", "latency", "public", "fairness", "scale")
 RESULTS = Path(__file__).resolve().parents[1] / "build" / "bench.json"
 
 
@@ -24,6 +24,8 @@ def run(name: str, *, skills: int, known: int) -> list[Measurement]:
             return asyncio.run(lookup.measure())
         case "advisories":
             return asyncio.run(advisories.measure())
+        case "signals":
+            return signals.measure()
         case "webhook":
             return asyncio.run(webhook.measure())
         case "latency":
