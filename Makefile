@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 KEEP ?=
-# Tests run in this many processes at most; a module's tests stay together, for they share a cluster.
+# Tests run in this many processes at most; a module's tests stay together, for they share a cluster. Modules keep their
+# order: sorted by the number of their tests, the few long ones would come last, and one process would wait for the other.
 WORKERS ?= 4
 
 .PHONY: help setup demo test e2e threats-mutate bench lint typecheck crds chart docs lock clean
@@ -26,7 +27,7 @@ demo: $(READY) ## Run the samples on an embedded cluster (KEEP=1 leaves it up)
 	@$(BIN)/skillwarden demo $(if $(KEEP),--keep)
 
 test: $(READY) ## Run the tests (ARGS="tests/domain -x" runs these)
-	@$(BIN)/python -m pytest -n auto --maxprocesses $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 e2e: $(READY) ## End-to-end tests in a kind cluster, or in the disposable one of KUBECONFIG=
 	@$(BIN)/python tests/e2e/run.py $(if $(KUBECONFIG),--kubeconfig $(KUBECONFIG)) $(if $(DISPOSABLE),--disposable $(DISPOSABLE)) $(if $(VALUES),--values $(VALUES)) $(if $(KEEP),--keep) $(if $(ARGS),-- $(ARGS))
