@@ -96,6 +96,30 @@ capabilities: {drop: [ALL]}
 {{- end -}}
 {{- end -}}
 
+{{- /* Of a Pod: its images' secrets, and where it may go; of the root and the values of one component. */ -}}
+{{- define "skillwarden.placement" -}}
+{{- $root := index . 0 -}}
+{{- $pod := index . 1 -}}
+{{- with include "skillwarden.priorityClass" $root }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- with $pod.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $pod.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $pod.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{- /* Proxies, authorities and the index's credentials: the same for whatever reaches out. */ -}}
 {{- define "skillwarden.networkEnv" -}}
 {{- with .Values.proxy }}
