@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 import tempfile
 import time
 import zipfile
@@ -13,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from skillwarden.advisories.index import AdvisoryIndex
-from skillwarden.advisories.state import read_state
 from skillwarden.domain.package import Ecosystem, PackageId
 
-from .measure import Measurement, percentile
+from .measure import Measurement, percentile, run_command
 
 RECORDS, SMALL = 229_000, 1_000
 ARTEFACTS, ROUNDS = 250, 20
@@ -95,20 +92,8 @@ def make_record(number: int) -> dict[str, Any]:
 
 
 def sync(source: Path, into: Path) -> tuple[float, float]:
-    """Sync as people do; return seconds and the MiB of the largest process among it and its own."""
-    command = ("-m", "skillwarden", "advisories", "sync", "--from", str(source), "--into", str(into))
-    started = time.perf_counter()
-    pid = os.posix_spawn(
-        sys.executable,
-        [sys.executable, *command],
-        os.environ,
-        file_actions=[(os.POSIX_SPAWN_OPEN, descriptor, os.devnull, os.O_WRONLY, 0) for descriptor in (1, 2)],
-    )
-    _, status, usage = os.wait4(pid, 0)
-    seconds = time.perf_counter() - started
-    if status or read_state(into) is None:
-        raise RuntimeError(f"the sync ended with {os.waitstatus_to_exitcode(status)}")
-    return seconds, usage.ru_maxrss / 1024
+    """Sync as people do; return seconds and the MiB of the largest process."""
+    return run_command("advisories", "sync", "--from", str(source), "--into", str(into))
 
 
 def look_up(large: Path, small: Path, closure: Sequence[PackageId]) -> tuple[float, float]:

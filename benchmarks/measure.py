@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -51,6 +53,21 @@ def percentile(values: Sequence[float], share: float) -> float:
     """Return the value that ``share`` (0 to 1) of the values do not exceed (nearest rank)."""
     ordered = sorted(values)
     return ordered[max(0, min(len(ordered) - 1, round(share * len(ordered)) - 1))]
+
+
+def run_command(*arguments: str) -> tuple[float, float]:
+    """Run ``skillwarden`` in silence; return its seconds, and the MiB of the largest of its processes."""
+    command = [sys.executable, "-m", "skillwarden", *arguments]
+    silent = [(os.POSIX_SPAWN_OPEN, descriptor, os.devnull, os.O_WRONLY, 0) for descriptor in (1, 2)]
+    started = time.perf_counter()
+    pid = os.posix_spawn(sys.executable, command, os.environ, file_actions=silent)
+    _, status, usage = os.wait4(pid, 0)
+    seconds = time.perf_counter() - started
+    if status:
+        raise RuntimeError(
+            f"skillwarden {' '.join(arguments)} ended with {os.waitstatus_to_exitcode(status)}"
+        )
+    return seconds, usage.ru_maxrss / 1024
 
 
 def machine() -> str:

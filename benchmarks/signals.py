@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import os
 import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,7 +20,7 @@ from skillwarden.scan.toplist import top_names
 from skillwarden.scan.typosquat import resemblance
 
 from .advisories import generate, sync
-from .measure import Measurement, percentile
+from .measure import Measurement, percentile, run_command
 
 ARTEFACTS, RECORDS, FOLDERS, NAMES, ROUNDS = 250, 20_000, 20, 500, 5
 #: The scanners that are ours; npm's own auditor is a process of its own, as pip-audit is (see `lookup`).
@@ -123,11 +121,4 @@ def import_folders(root: Path) -> float:
         scripts.mkdir(parents=True)
         (scripts.parent / "SKILL.md").write_text(SKILL.format(number=number))
         (scripts / "main.py").write_text(SCRIPT)
-    command = [sys.executable, "-m", "skillwarden", "import", str(root)]
-    silent = [(os.POSIX_SPAWN_OPEN, descriptor, os.devnull, os.O_WRONLY, 0) for descriptor in (1, 2)]
-    started = time.perf_counter()
-    pid = os.posix_spawn(sys.executable, command, os.environ, file_actions=silent)
-    _, status = os.waitpid(pid, 0)
-    if status:
-        raise RuntimeError(f"the import ended with {os.waitstatus_to_exitcode(status)}")
-    return time.perf_counter() - started
+    return run_command("import", str(root))[0]

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +16,7 @@ from types import ModuleType
 import pytest
 from hypothesis import HealthCheck, settings
 
+from skillwarden.runtime.metrics import Metrics
 from skillwarden.scan.source.python_code import parse
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,6 +64,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def repo_root() -> Path:
     return ROOT
+
+
+@pytest.fixture
+def watched_metrics() -> Metrics:
+    """An operator's metrics, with everything that is shown whenever it is asked for."""
+    metrics = Metrics()
+    metrics.watch_queue(lambda: 0)
+    metrics.watch_advisories(lambda: 0.0, lambda: "")
+    metrics.watch_leader(lambda: True)
+    metrics.watch_skills(Counter, Counter)
+    metrics.watch_isolation(lambda: None, lambda: None)
+    return metrics
 
 
 @pytest.fixture(scope="session")

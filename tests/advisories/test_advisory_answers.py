@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from skillwarden.advisories.answers import (
-    BATCH_PATH,
-    BULK_PATH,
-    MAX_REQUEST,
-    QUERY_PATH,
-    RECORD_PATH,
-    Answers,
-    errors_as_json,
-)
+from skillwarden.advisories.answers import BATCH_PATH, BULK_PATH, MAX_REQUEST, QUERY_PATH
+from skillwarden.advisories.export import Exports
+from skillwarden.advisories.feed import AdvisoryFeed
 from skillwarden.advisories.index import AdvisoryIndex
 from skillwarden.advisories.questions import MAX_QUERIES
+from skillwarden.advisories.server import build_app
 
 Client = TestClient[web.Request, web.Application]
 Open = Callable[[AdvisoryIndex | None], Any]
@@ -27,16 +23,12 @@ WIDGET = {"package": {"name": "widget", "ecosystem": "PyPI"}, "version": "1.0"}
 
 
 @pytest.fixture
-async def ask() -> AsyncIterator[Open]:
+async def ask(tmp_path: Path) -> AsyncIterator[Open]:
     clients: list[Client] = []
 
     async def start(index: AdvisoryIndex | None) -> Client:
-        answers = Answers(lambda: index)
-        app = web.Application(client_max_size=MAX_REQUEST, middlewares=[errors_as_json])
-        app.router.add_post(QUERY_PATH, answers.query)
-        app.router.add_post(BATCH_PATH, answers.querybatch)
-        app.router.add_post(BULK_PATH, answers.bulk)
-        app.router.add_get(RECORD_PATH, answers.record)
+        feed = AdvisoryFeed(index.path if index else tmp_path / "nothing")
+        app = build_app(feed, Exports(tmp_path / "dumps"), count=lambda *_: None)
         client: Client = TestClient(TestServer(app))
         await client.start_server()
         clients.append(client)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -467,16 +466,12 @@ def metric_names(text: str) -> set[str]:
     return set(re.findall(r"\bskillwarden_[a-z_]+", text))
 
 
-def test_alerts_and_dashboard_ask_for_metrics_that_exist(generate: ModuleType) -> None:
-    metrics = Metrics()
-    metrics.watch_queue(lambda: 0)
-    metrics.watch_advisories(lambda: 0.0, lambda: "")
-    metrics.watch_leader(lambda: True)
-    metrics.watch_skills(Counter, Counter)
-    metrics.watch_isolation(lambda: None, lambda: None)
+def test_alerts_and_dashboard_ask_for_metrics_that_exist(
+    generate: ModuleType, watched_metrics: Metrics
+) -> None:
     known = {
         name
-        for family in metrics.registry.collect()
+        for family in watched_metrics.registry.collect()
         for name in (family.name, *(f"{family.name}_{end}" for end in ("bucket", "count", "sum", "total")))
     }
     for file in ("alerts.yaml", "dashboard.json"):

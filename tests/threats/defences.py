@@ -116,9 +116,8 @@ DEFENCES = (
     Defence(
         "an advisory server without advisories",
         "advisories/answers.py",
-        "            if index is None:\n"
-        '                return refusal(503, "no advisories have been synced yet; try again later")\n',
-        "            if index is None:\n                return {}\n",
+        '                raise MissingIndexError("no advisories have been synced yet; try again later")\n',
+        "                return {}\n",
         "advisories/test_advisory_answers.py",
     ),
     Defence(

@@ -14,8 +14,8 @@ from aiohttp import web
 
 from skillwarden.domain.package import PackageId
 
-from .errors import AdvisoryError
-from .index import AdvisoryIndex
+from .errors import AdvisoryError, MissingIndexError
+from .index import AdvisoryIndex, IndexSource
 from .presented import bulk_answer, ids_of, present, present_record
 from .questions import read_batch, read_bulk, read_query
 
@@ -27,7 +27,6 @@ RECORD_PATH = "/v1/vulns/{id}"
 BULK_PATH = "/-/npm/v1/security/advisories/bulk"
 
 _T = TypeVar("_T")
-IndexSource = Callable[[], AdvisoryIndex | None]
 
 
 class Answers:
@@ -99,11 +98,15 @@ class Answers:
 
     async def _look(self, answer: Callable[[AdvisoryIndex], Any]) -> Any:
         """Return what a question of the index gives, or the refusal where there is none to ask."""
-        try:
-            index = await asyncio.to_thread(self._index)
+
+        def ask() -> Any:
+            index = self._index()
             if index is None:
-                return refusal(503, "no advisories have been synced yet; try again later")
-            return await asyncio.to_thread(answer, index)
+                raise MissingIndexError("no advisories have been synced yet; try again later")
+            return answer(index)
+
+        try:
+            return await asyncio.to_thread(ask)
         except AdvisoryError as error:
             return refusal(503, str(error))
 

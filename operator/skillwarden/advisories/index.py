@@ -8,7 +8,7 @@ import json
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -272,6 +272,10 @@ class AdvisoryIndex:
 
     def _corrupt(self, error: Exception) -> CorruptIndexError:
         return CorruptIndexError(f"The advisory index in {self.path} cannot be read: {error}.", fix=_SYNC_FIX)
+
+
+#: Gives the index of the moment, or ``None`` where there is none.
+IndexSource = Callable[[], AdvisoryIndex | None]
 
 
 def _read_meta(database: sqlite3.Connection, *, size: int) -> dict[str, str]:

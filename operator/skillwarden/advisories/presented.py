@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from skillwarden.domain.finding import Severity
-from skillwarden.domain.package import PackageId
+from skillwarden.domain.package import Ecosystem, PackageId
 
 from .index import Advisory, AdvisoryIndex
-from .record import UnreadableRecordError, parse_entry, read_time
+from .record import AffectedEntry, UnreadableRecordError, parse_entry, read_time
 
 #: npm's words; what is not known counts as high, which npm never leaves out.
 _NPM_SEVERITIES = {
@@ -66,36 +66,17 @@ def _npm_advisory(advisory: Advisory, versions: list[str]) -> dict[str, Any]:
 
 def present_record(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return a whole record; entries that another reader would choke on are shown as we count them."""
-    shown = dict(document)
-    for key in _TIMES:
-        if key in shown and read_time(shown[key]) is None:
-            del shown[key]
+    shown = _without_bad_times(document)
     shown["modified"] = _modified(document)
     if "aliases" in shown:
         shown["aliases"] = _texts(shown["aliases"])
-    shown["affected"] = [_whole_entry(document, entry) for entry in _readable(document)]
+    shown["affected"] = [
+        _every_version(parsed.ecosystem, parsed.name)
+        if parsed is not None and parsed.affected.malformed
+        else {**entry, "ranges": entry.get("ranges") or [], "versions": entry.get("versions") or []}
+        for entry, parsed in _entries(document)
+    ]
     return shown
-
-
-def _readable(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    found = []
-    for entry in document.get("affected") or []:
-        with contextlib.suppress(UnreadableRecordError):
-            parse_entry(document, entry)
-            found.append(entry)
-    return found
-
-
-def _whole_entry(document: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
-    parsed = parse_entry(document, entry)
-    if parsed is not None and parsed.affected.malformed:
-        identity = {"ecosystem": parsed.ecosystem.value, "name": parsed.name}
-        return {"package": identity, "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}]}
-    return {**entry, "ranges": entry.get("ranges") or [], "versions": entry.get("versions") or []}
-
-
-def _texts(value: Any) -> list[str]:
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def present(document: Mapping[str, Any], package: PackageId) -> dict[str, Any]:
@@ -105,34 +86,48 @@ def present(document: Mapping[str, Any], package: PackageId) -> dict[str, Any]:
     cannot be evaluated, a time that is none) are left out or replaced by what we made of them, so that
     one bad record does not take the cross-check of a whole closure with it.
     """
-    shown = {key: document[key] for key in _KEPT if isinstance(document.get(key), str)}
-    for key in ("modified", "published"):
-        if key in shown and read_time(shown[key]) is None:
-            del shown[key]
+    kept = {key: document[key] for key in _KEPT if isinstance(document.get(key), str)}
+    shown = _without_bad_times(kept)
     shown["aliases"] = _texts(document.get("aliases"))
     shown["affected"] = [
-        _present_entry(entry, package, malformed=malformed)
-        for entry, malformed in _entries_about(document, package)
+        _present_entry(entry, package, malformed=bool(parsed.affected.malformed))
+        for entry, parsed in _entries(document)
+        if parsed and (parsed.ecosystem, parsed.name) == (package.ecosystem, package.name)
     ]
     return shown
 
 
-def _entries_about(document: Mapping[str, Any], package: PackageId) -> list[tuple[Mapping[str, Any], bool]]:
-    found = []
+def _entries(document: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], AffectedEntry | None]]:
+    """Yield each entry that says what it is about, with our own reading where we judge its ecosystem."""
     for entry in document.get("affected") or []:
         with contextlib.suppress(UnreadableRecordError):
-            parsed = parse_entry(document, entry)
-            if parsed and (parsed.ecosystem, parsed.name) == (package.ecosystem, package.name):
-                found.append((entry, bool(parsed.affected.malformed)))
-    return found
+            yield entry, parse_entry(document, entry)
+
+
+def _without_bad_times(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: value for key, value in document.items() if key not in _TIMES or read_time(value) is not None
+    }
+
+
+def _texts(value: Any) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def _present_entry(entry: Mapping[str, Any], package: PackageId, *, malformed: bool) -> dict[str, Any]:
-    identity = {"ecosystem": package.ecosystem.value, "name": package.name, "purl": package.purl}
+    purl = {"purl": package.purl}
     if malformed:
-        return {"package": identity, "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}]}
+        return _every_version(package.ecosystem, package.name, **purl)
     return {
-        "package": identity,
+        "package": {"ecosystem": package.ecosystem.value, "name": package.name, **purl},
         "ranges": [item for item in entry.get("ranges") or [] if item["type"] != "GIT"],
         "versions": entry.get("versions") or [],
+    }
+
+
+def _every_version(ecosystem: Ecosystem, name: str, **more: str) -> dict[str, Any]:
+    """Return an entry about every version of a package: what one that cannot be evaluated counts as."""
+    return {
+        "package": {"ecosystem": ecosystem.value, "name": name, **more},
+        "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}],
     }

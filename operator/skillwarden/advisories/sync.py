@@ -338,9 +338,10 @@ async def _fetch(
     if not etags:
         raise absent[0]
     whole = len(fresh) == len(etags) and held <= set(fresh)
-    for ecosystem in [] if whole else fresh:
-        # The index is built whole: what did not change is needed, too.
-        etags[ecosystem.value] = (await fetch(ecosystem, "")).etag
+    if not whole:
+        for ecosystem in fresh:
+            # The index is built whole: what did not change is needed, too.
+            etags[ecosystem.value] = (await fetch(ecosystem, "")).etag
     return _Fetched(
         etags=tuple(sorted((name, etag) for name, etag in etags.items() if etag)),
         fresh=whole,
@@ -373,11 +374,10 @@ def _check_counts(
 
 def _check_newest(source: str, built: Path, *, current: AdvisoryIndex) -> None:
     """Refuse a source that went back in time: an old dump hides every advisory that came after it."""
-    new = AdvisoryIndex.open(built)
-    try:
+    # A record from the future would make every later dump look old.
+    now = datetime.now(UTC)
+    with contextlib.closing(AdvisoryIndex.open(built)) as new:
         for ecosystem in current.counts():
-            # A record from the future would make every later dump look old.
-            now = datetime.now(UTC)
             had, has = (index.newest(ecosystem, until=now) for index in (current, new))
             if had and has and has < had - _BACKWARDS:
                 raise SyncError(
@@ -386,8 +386,6 @@ def _check_newest(source: str, built: Path, *, current: AdvisoryIndex) -> None:
                     fix="The last good index stands. Ask whether the source still syncs; if its older records"
                     " are meant, sync again with --force.",
                 )
-    finally:
-        new.close()
 
 
 async def _build(source: Path, target: Path, *, say: ProgressCallback, limits: Limits) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from skillwarden.advisories.errors import CorruptIndexError
 from skillwarden.advisories.feed import AdvisoryFeed
-from skillwarden.advisories.index import AdvisoryIndex
+from skillwarden.advisories.index import AdvisoryIndex, IndexSource
 
 from ..bounded import TOOL_MEMORY
 from .age import AgeScanner
@@ -13,7 +13,7 @@ from .confusion import ConfusionScanner
 from .npm_audit import NpmAuditScanner
 from .osv import OsvScanner
 from .pip_audit import PipAuditScanner
-from .protocol import IndexSource, Scanner
+from .protocol import Scanner
 from .typosquat import TyposquatScanner
 
 

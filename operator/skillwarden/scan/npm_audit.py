@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from skillwarden.advisories.endpoint import serve
-from skillwarden.advisories.index import AdvisoryIndex
+from skillwarden.advisories.index import AdvisoryIndex, IndexSource
 from skillwarden.domain.errors import UnavailableError
 from skillwarden.domain.finding import Finding, ScannerName, ScannerReport
 from skillwarden.domain.lock import Lock, LockedPackage
@@ -25,7 +25,7 @@ from skillwarden.nodejs import NODE_RESERVES, find_node_tools, npm_environment
 from ..bounded import TOOL_MEMORY, Finished, OutputTooLargeError, run_bounded
 from .ending import ended
 from .grouping import finding_of, group
-from .protocol import NO_ADVISORIES, IndexSource, answered, failed, packages_of
+from .protocol import NO_ADVISORIES, answered, failed, packages_of
 
 DEFAULT_MAX_OUTPUT = 32 * 1024 * 1024
 _PROJECT = "skillwarden-audit"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from skillwarden.advisories.index import AdvisoryIndex
+from skillwarden.advisories.index import AdvisoryIndex, IndexSource
 from skillwarden.domain.finding import ScannerName, ScannerReport
 from skillwarden.domain.lock import Lock
 
 from .grouping import findings_of
-from .protocol import NO_ADVISORIES, IndexSource, answered, failed, packages_of
+from .protocol import NO_ADVISORIES, answered, failed, packages_of
 
 
 class OsvScanner:

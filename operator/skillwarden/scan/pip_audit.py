@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from skillwarden.advisories.index import Advisory, AdvisoryIndex
+from skillwarden.advisories.index import Advisory, AdvisoryIndex, IndexSource
 from skillwarden.advisories.ranges import parse_version
 from skillwarden.advisories.record import one_line
 from skillwarden.domain.finding import Finding, FindingKind, ScannerName, ScannerReport
@@ -26,7 +26,7 @@ from ..bounded import TOOL_MEMORY, Finished, OutputTooLargeError
 from .auditor import Spare, Tool
 from .ending import ended
 from .grouping import finding_of, findings_of, fixes, group
-from .protocol import NO_ADVISORIES, IndexSource, answered, failed, packages_of
+from .protocol import NO_ADVISORIES, answered, failed, packages_of
 
 #: Isolated from the operator's environment variables, user site and working folder.
 DEFAULT_COMMAND = (sys.executable, "-I", "-m", "pip_audit")

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
-from skillwarden.advisories.index import AdvisoryIndex
 from skillwarden.domain.finding import Finding, ScannerName, ScannerReport, ScanState, looks_at
 from skillwarden.domain.lock import Lock
 from skillwarden.domain.package import PackageId
-
-#: Where a scanner takes the advisories from at the start of a scan; ``None``: there are none.
-IndexSource = Callable[[], AdvisoryIndex | None]
 
 NO_ADVISORIES = "no advisories have been synced; run skillwarden advisories sync"
 
