@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from skillwarden.domain.artefact_facts import ArtefactFacts, LockFacts
@@ -14,6 +16,13 @@ def is_running(pid: int) -> bool:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
+
+
+async def until_ended(pids: Iterable[int]) -> None:
+    """Wait until none of these processes runs: one that was killed closes its pipes before it is gone."""
+    async with asyncio.timeout(10):
+        while any(is_running(pid) for pid in pids):
+            await asyncio.sleep(0.02)
 
 
 async def plain_facts(lock: Lock) -> LockFacts:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scan_support import is_running
+from scan_support import until_ended
 
 from skillwarden.advisories.index import AdvisoryIndex
 from skillwarden.domain.finding import ScannerReport, ScanState
@@ -65,7 +65,7 @@ async def noted(index: AdvisoryIndex, folder: Path) -> AsyncIterator[Noted]:
         yield told
     finally:
         await told.scanner.close()
-    assert not [pid for pid in told.pids() if is_running(pid)]
+    await until_ended(told.pids())
 
 
 def ids(report: ScannerReport) -> set[str]:
@@ -105,9 +105,7 @@ async def test_one_that_died_while_it_waited_is_replaced(
         await told.until_started(1)
         [pid] = told.pids()
         os.kill(pid, signal.SIGKILL)
-        async with asyncio.timeout(30):
-            while is_running(pid):
-                await asyncio.sleep(0.02)
+        await until_ended([pid])
         report = await told.scanner.scan(make_lock("widget==1.0"))
         if report.state is ScanState.ERROR:
             # Its death had not been seen yet: an error that is worth another try, and never a pass.

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scan_support import is_running
+from scan_support import until_ended
 
 from skillwarden.advisories.index import AdvisoryIndex
 from skillwarden.bounded import Finished
@@ -241,8 +241,7 @@ async def test_regression_a_timeout_is_an_error_and_leaves_no_process(
     [report] = result.reports
     assert (report.state, report.retryable) == (ScanState.ERROR, True)
     assert "Timeout" in report.error
-    for pid in pids.read_text().split():
-        assert not is_running(int(pid))
+    await until_ended([int(pid) for pid in pids.read_text().split()])
 
 
 async def test_a_child_that_keeps_the_pipe_open_does_not_outlive_the_answer(
@@ -262,7 +261,7 @@ async def test_a_child_that_keeps_the_pipe_open_does_not_outlive_the_answer(
     index = make_index(make_advisory("PYSEC-1", "other"))
     report = await scan_with(fake_pip_audit(body), index, make_lock("widget==1.0"))
     assert report.state is ScanState.PASS
-    assert not is_running(int(pids.read_text()))
+    await until_ended([int(pids.read_text())])
 
 
 async def test_a_child_that_left_the_group_with_the_pipe_does_not_hold_the_answer_back(
