@@ -6,6 +6,7 @@ import gc
 import hashlib
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -63,13 +64,13 @@ def measure() -> list[Measurement]:
 
 def make_request() -> EvaluationRequest:
     """Return everything that a verdict depends on."""
-    lock = make_lock(ARTEFACTS)
+    lock, policies = make_lock(ARTEFACTS), make_policies()
     return EvaluationRequest(
         lock=lock,
         scan=make_scan(lock),
-        policies=make_policies(),
+        policies=policies,
         maturity=Maturity.SUPERVISED,
-        approvals=make_approvals(lock),
+        approvals=make_approvals(lock, policies),
         sandbox=Sandbox(),
         now=NOW,
         advisories_synced_at=NOW,
@@ -159,7 +160,7 @@ def make_scan(lock: Lock) -> ScanResult:
     return ScanResult(lock.digest, "revision", NOW, reports)
 
 
-def make_approvals(lock: Lock) -> tuple[Approval, ...]:
+def make_approvals(lock: Lock, policies: Sequence[Policy]) -> tuple[Approval, ...]:
     """Return approvals that together cover the closure."""
     share = len(lock.packages) // APPROVALS
     return tuple(
@@ -168,6 +169,7 @@ def make_approvals(lock: Lock) -> tuple[Approval, ...]:
             frozenset(),
             Maturity.INTERN,
             True,
+            frozenset(policy.ref for policy in policies),
             None,
             f"approval-{n}",
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from skillwarden.domain.evaluate import EvaluationRequest, evaluate, judge_names
+from skillwarden.domain.evaluate import EvaluationRequest, evaluate
 from skillwarden.domain.finding import (
     Finding,
     FindingKind,
@@ -19,6 +19,7 @@ from skillwarden.domain.finding import (
     ScanState,
     Severity,
 )
+from skillwarden.domain.judge_names import NamesRequest, judge_names
 from skillwarden.domain.lock import Artefact, Lock, LockedPackage, Platform
 from skillwarden.domain.package import DeclaredPackage, Ecosystem, PackageId
 from skillwarden.domain.policy import (
@@ -192,10 +193,15 @@ def judge(lock: Lock | str, *policies: Policy, **changes: Any) -> Verdict:
     return evaluate(make_request(make_lock(lock) if isinstance(lock, str) else lock, *policies, **changes))
 
 
+#: Whom an approval answers unless a test says so: the policy that ``make_policy`` makes.
+BASE = frozenset({PolicyRef("base")})
+
+
 def make_approval(*packages: str, findings: Iterable[tuple[str, str]] = (), **changes: Any) -> Approval:
     changes.setdefault("min_maturity", Maturity.STUDENT)
     changes.setdefault("approved", True)
     changes.setdefault("name", "approval-1")
+    changes.setdefault("policies", BASE)
     return Approval(
         artefacts=frozenset(sha_of(package) for package in packages),
         accepted_findings=frozenset(findings),
@@ -210,7 +216,9 @@ def declare(*requirements: str) -> tuple[DeclaredPackage, ...]:
 def judge_by_names(*requirements: str, policies: Iterable[Policy], **changes: Any) -> Verdict | None:
     changes.setdefault("maturity", Maturity.SUPERVISED)
     changes.setdefault("name_findings", ())
-    return judge_names(declare(*requirements), policies=tuple(policies), **changes)
+    changes.setdefault("approvals", ())
+    changes.setdefault("now", NOW)
+    return judge_names(NamesRequest(declared=declare(*requirements), policies=tuple(policies), **changes))
 
 
 def grounds_of(verdict: Verdict) -> set[tuple[str, str, str]]:

@@ -43,7 +43,12 @@ def pending(**fields: object) -> PendingApproval:
 
 def request(**fields: object) -> ApprovalRequest:
     made = ApprovalRequest(
-        SIX, frozenset({A}), frozenset({("vulnerability", "GHSA-1")}), Maturity.INTERN, name="it"
+        SIX,
+        frozenset({A}),
+        frozenset({("vulnerability", "GHSA-1")}),
+        Maturity.INTERN,
+        frozenset({PolicyRef("baseline")}),
+        name="it",
     )
     return replace(made, **fields)  # type: ignore[arg-type]
 

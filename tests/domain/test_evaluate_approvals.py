@@ -24,7 +24,7 @@ from make_domain import (
 
 from skillwarden.domain.finding import Severity
 from skillwarden.domain.lock import Artefact, Lock, LockedPackage
-from skillwarden.domain.policy import Action, Maturity
+from skillwarden.domain.policy import Action, Maturity, PolicyRef
 from skillwarden.domain.verdict import Approval, ComplianceReason
 
 ALLOW, ASK, DENY = Action.ALLOW, Action.REQUIRE_APPROVAL, Action.DENY
@@ -231,3 +231,41 @@ def test_a_refusal_names_the_approval_and_the_path() -> None:
     assert "numpy 2.1 (pandas > numpy)" in reason.message
     assert "no-numpy" in reason.message
     assert sha_of("numpy 2.1") in approval.artefacts
+
+
+CLUSTER = make_policy("cluster", unlisted=ASK)
+TEAM = make_policy("team", namespace="web", unlisted=ASK)
+
+
+def test_an_approval_answers_only_the_policies_that_had_asked() -> None:
+    """Whoever may approve for a namespace's policy cannot, by being early, answer what the cluster's asks."""
+    early = make_approval("numpy 2.1", policies=frozenset({TEAM.ref}))
+    assert judge("numpy 2.1", TEAM, approvals=(early,)).allowed
+    verdict = judge("numpy 2.1", TEAM, CLUSTER, approvals=(early,))
+    assert verdict.reason is ComplianceReason.APPROVAL_REQUIRED
+    [entry] = verdict.pending
+    assert entry.policies == (CLUSTER.ref,)
+    both = (early, make_approval("numpy 2.1", policies=frozenset({CLUSTER.ref})))
+    assert judge("numpy 2.1", TEAM, CLUSTER, approvals=both).allowed
+
+
+def test_a_finding_that_one_policy_accepts_is_not_accepted_for_another() -> None:
+    team = make_policy("team", namespace="web", findings=HIGH_ASKS)
+    cluster = make_policy("cluster", findings=HIGH_ASKS)
+    early = make_approval("numpy 2.1", findings=[("vulnerability", "GHSA-1")], policies=frozenset({team.ref}))
+    given: dict[str, Any] = {"findings": (make_finding("numpy 2.1"),), "approvals": (early,)}
+    assert judge("numpy 2.1", team, **given).allowed
+    verdict = judge("numpy 2.1", team, cluster, **given)
+    assert [(reason.policy, reason.action) for reason in verdict.reasons] == [(cluster.ref, ASK)]
+
+
+def test_a_package_of_which_no_policy_speaks_stays_approved_when_another_silent_policy_comes() -> None:
+    silent = [make_policy(name, unlisted=None) for name in ("base", "later")]
+    assert judge("numpy 2.1", *silent, approvals=(make_approval("numpy 2.1"),)).allowed
+
+
+def test_a_policy_of_the_same_name_elsewhere_is_another_policy() -> None:
+    early = make_approval("numpy 2.1", policies=frozenset({PolicyRef("team", "other")}))
+    assert not judge("numpy 2.1", TEAM, approvals=(early,)).allowed
+    early = make_approval("numpy 2.1", policies=frozenset({PolicyRef("team", "")}))
+    assert not judge("numpy 2.1", make_policy("team", unlisted=ASK), approvals=(early,)).allowed

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from make_domain import NOW, grounds_of, judge, make_finding_rules, make_policy
+from make_domain import BASE, NOW, grounds_of, judge, make_finding_rules, make_policy
 
 from skillwarden.domain.finding import Severity
 from skillwarden.domain.policy import Action, Maturity
@@ -28,7 +28,11 @@ def seen(severity: Severity, rule: str = "encoded-code", line: int = 1) -> Sourc
 
 
 def approval_of_files(*rules: str, digest: str = FILES, **changes: Any) -> Approval:
-    given = {"min_maturity": Maturity.STUDENT, "approved": True, "name": "approval-1"} | changes
+    given = (
+        {"min_maturity": Maturity.STUDENT, "approved": True, "name": "approval-1"}
+        | {"policies": BASE}
+        | changes
+    )
     return Approval(
         artefacts=frozenset({digest}),
         accepted_findings=frozenset(("source", rule) for rule in rules),
@@ -137,3 +141,12 @@ def test_another_finding_never_improves_a_verdict(
     before = judge_files(*findings, policies=(policy,))
     after = judge_files(*findings, more, policies=(policy,))
     assert STRICTNESS.index(after.action) >= STRICTNESS.index(before.action)
+
+
+def test_files_that_were_approved_for_one_policy_are_not_for_another() -> None:
+    asks = make_finding_rules(source=DEFAULT.findings.source | {Severity.MEDIUM: ASK})
+    other = make_policy("other", findings=asks)
+    early = approval_of_files("encoded-code")
+    assert judge_files(seen(Severity.HIGH), approvals=(early,)).allowed
+    verdict = judge_files(seen(Severity.HIGH), policies=(DEFAULT, other), approvals=(early,))
+    assert [reason.policy for reason in verdict.reasons] == [other.ref]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from make_domain import (
+    NOW,
+    declare,
+    judge,
     judge_by_names,
+    make_approval,
     make_ban,
     make_finding,
     make_finding_rules,
@@ -15,11 +21,13 @@ from make_domain import (
 )
 
 from skillwarden.domain.finding import FindingKind
-from skillwarden.domain.package import PackageId
-from skillwarden.domain.policy import Action, Enforcement, Maturity, Policy
-from skillwarden.domain.verdict import ComplianceReason
+from skillwarden.domain.judge_names import NamesRequest, look_up_ends
+from skillwarden.domain.package import Ecosystem, PackageId
+from skillwarden.domain.policy import Action, Enforcement, Maturity, Policy, PolicyRef
+from skillwarden.domain.verdict import Approval, ComplianceReason, Verdict
 
 ALLOW, ASK, DENY = Action.ALLOW, Action.REQUIRE_APPROVAL, Action.DENY
+HOUR = timedelta(hours=1)
 
 
 @pytest.mark.parametrize(
@@ -173,3 +181,101 @@ def test_each_reason_names_the_requirement_the_policy_and_a_fix() -> None:
     assert "use the array module" in reason.fix
     assert reason.package == PackageId.of(reason.package.ecosystem, "numpy", "1.21.0")
     assert verdict.decided_by == ((base.ref, "bans[0]"),)
+
+
+def looked_up(**changes: Any) -> Approval:
+    """An approval that the name may be looked up, as the pending entry asks for it."""
+    given: dict[str, Any] = {
+        "declared": PackageId.of(Ecosystem.PYPI, "reqeusts", ""),
+        "findings": [("typosquat", "requests")],
+    }
+    return make_approval(**(given | changes))
+
+
+def judge_squat(*approvals: Approval, **changes: Any) -> Verdict | None:
+    changes.setdefault("policies", [squats(ASK)])
+    return judge_by_names(
+        "reqeusts", name_findings=[resembles("reqeusts", "requests")], approvals=approvals, **changes
+    )
+
+
+@pytest.mark.parametrize(
+    ("sentence", "approval", "reason"),
+    [
+        ("of looking it up", looked_up(), None),
+        ("that ends later", looked_up(expires_at=NOW + HOUR), None),
+        ("that ends now", looked_up(expires_at=NOW), "ApprovalRequired"),
+        ("for a higher maturity", looked_up(min_maturity=Maturity.AUTONOMOUS), "ApprovalRequired"),
+        ("of another finding", looked_up(findings=[("typosquat", "httpx")]), "ApprovalRequired"),
+        (
+            "of another name",
+            looked_up(declared=PackageId.of(Ecosystem.PYPI, "reqests", "")),
+            "ApprovalRequired",
+        ),
+        (
+            "of npm's package of this name",
+            looked_up(declared=PackageId.of(Ecosystem.NPM, "reqeusts", "")),
+            "ApprovalRequired",
+        ),
+        ("that answers another policy", looked_up(policies=frozenset({PolicyRef("b")})), "ApprovalRequired"),
+        (
+            "of some artefact of it",
+            replace(looked_up(), artefacts=frozenset({"sha256:" + "a" * 64})),
+            "ApprovalRequired",
+        ),
+        ("that is a refusal", looked_up(approved=False), "Denied"),
+        ("that is a refusal: whoever it answers", looked_up(approved=False, policies=frozenset()), "Denied"),
+        ("that is a refusal, for good", looked_up(approved=False, expires_at=NOW), "Denied"),
+    ],
+)
+def test_a_name_that_may_not_be_looked_up_has_an_approval(
+    sentence: str, approval: Approval, reason: str | None
+) -> None:
+    verdict = judge_squat(approval)
+    assert (verdict.reason.value if verdict else None) == reason, sentence
+
+
+def test_what_a_policy_denies_by_name_no_approval_lets_be_looked_up() -> None:
+    verdict = judge_squat(looked_up(), policies=[squats(DENY)])
+    assert verdict is not None
+    assert verdict.reason is ComplianceReason.DENIED
+
+
+def test_the_pending_entry_is_what_an_approval_answers() -> None:
+    verdict = judge_squat()
+    assert verdict is not None
+    [entry] = verdict.pending
+    assert entry.artefacts == ()
+    answer = make_approval(
+        declared=entry.declared,
+        findings=[(finding.kind.value, finding.id) for finding in entry.findings],
+        policies=frozenset(entry.policies),
+        min_maturity=entry.min_maturity,
+    )
+    assert judge_squat(answer) is None
+
+
+def test_an_approval_of_looking_a_name_up_is_none_of_what_comes_of_it() -> None:
+    finding = make_finding("reqeusts 2.0", "requests", FindingKind.TYPOSQUAT)
+    verdict = judge("reqeusts 2.0", squats(ASK), findings=(finding,), approvals=(looked_up(),))
+    assert verdict.reason is ComplianceReason.APPROVAL_REQUIRED
+
+
+def test_the_first_end_of_an_approval_of_a_look_up_is_known() -> None:
+    def ends(*approvals: Approval) -> datetime | None:
+        return look_up_ends(
+            NamesRequest(
+                declared=declare("reqeusts"),
+                policies=[squats(ASK)],
+                maturity=Maturity.SUPERVISED,
+                name_findings=[resembles("reqeusts", "requests")],
+                approvals=approvals,
+                now=NOW,
+            )
+        )
+
+    assert ends() is None
+    assert ends(looked_up()) is None
+    assert ends(looked_up(expires_at=NOW + HOUR)) == NOW + HOUR
+    assert ends(looked_up(expires_at=NOW + HOUR), looked_up(expires_at=NOW + 2 * HOUR)) == NOW + 2 * HOUR
+    assert ends(looked_up(expires_at=NOW + HOUR), looked_up()) is None

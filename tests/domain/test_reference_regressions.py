@@ -50,8 +50,9 @@ def baseline(**changes: object) -> Policy:
     ],
 )
 def test_reference_matrix(sentence: str, package: str, maturity: str, approved: bool, reason: str) -> None:
-    approvals = (make_approval(package),) if approved else ()
-    verdict = judge(package, baseline(), maturity=Maturity[maturity], approvals=approvals)
+    policy = baseline()
+    approvals = (make_approval(package, policies=frozenset({policy.ref})),) if approved else ()
+    verdict = judge(package, policy, maturity=Maturity[maturity], approvals=approvals)
     assert verdict.reason.value == reason, sentence
 
 

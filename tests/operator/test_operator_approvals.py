@@ -298,3 +298,67 @@ async def test_files_of_a_configmap_are_looked_at_too(clean: World, user: Client
     await user.apply(skill)
     status = await user.until_skill("demo", Compliant="Denied")
     assert "main.py:2" in condition(status, "Compliant")["message"]
+
+
+async def test_a_name_that_imitates_another_is_looked_up_once_a_person_let_it_be(
+    clean: World, user: Client
+) -> None:
+    """Two questions: whether the index may be asked for the name, and whether what it has may be used."""
+    clean.index.wheel("reqeusts")
+    await user.apply(make_policy(findings={"typosquat": "RequireApproval"}, **ASKING))
+    await user.apply(make_skill(packages=["reqeusts"], agent="autonomous"))
+    status = await user.until_skill("demo", Compliant="ApprovalRequired", Resolved="Refused")
+    [pending] = status["pendingApprovals"]
+    request = await user.get(Kind.PACKAGE_APPROVAL, pending["name"])
+    assert request["spec"]["package"] == {"ecosystem": "PyPI", "name": "reqeusts", "version": ""}
+    assert not request["spec"].get("artefacts")
+    assert not [path for path in clean.index.asked if "reqeusts" in path]
+
+    await decide(user, request)
+    status = await user.until_skill("demo", Compliant="ApprovalRequired", Resolved="Locked")
+    await until_effect(user, pending["name"], "Approved")
+    [asked_next] = status["pendingApprovals"]
+    used = await user.get(Kind.PACKAGE_APPROVAL, asked_next["name"])
+    assert [item["id"] for item in used["spec"]["findings"]] == ["requests"]
+    assert used["spec"]["artefacts"]
+    await decide(user, used)
+    await user.until_skill("demo", Compliant="Allowed")
+
+
+async def test_leave_to_look_a_name_up_ends_when_it_says(clean: World, user: Client) -> None:
+    clean.index.wheel("reqeusts")
+    await user.apply(make_policy(findings={"typosquat": "RequireApproval"}, **ASKING))
+    await user.apply(make_skill(packages=["reqeusts"], agent="autonomous"))
+    status = await user.until_skill("demo", Compliant="ApprovalRequired")
+    name = status["pendingApprovals"][0]["name"]
+    end = datetime.now(UTC) + timedelta(seconds=4)
+    request = await user.get(Kind.PACKAGE_APPROVAL, name)
+    await decide(user, request, expiresAt=end.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    await until_effect(user, f"{name}-1", "Pending")
+    await user.until_skill("demo", Compliant="ApprovalRequired", Resolved="Refused")
+
+
+async def test_a_name_that_a_person_refused_to_have_looked_up_is_denied(clean: World, user: Client) -> None:
+    await user.apply(make_policy(findings={"typosquat": "RequireApproval"}, **ASKING))
+    await user.apply(make_skill(packages=["reqeusts"], agent="autonomous"))
+    status = await user.until_skill("demo", Compliant="ApprovalRequired")
+    request = await user.get(Kind.PACKAGE_APPROVAL, status["pendingApprovals"][0]["name"])
+    await decide(user, request, "Denied")
+    status = await user.until_skill("demo", Compliant="Denied")
+    assert request["metadata"]["name"] in condition(status, "Compliant")["message"]
+
+
+async def test_an_approval_for_a_policy_does_not_answer_one_that_asks_later(
+    clean: World, user: Client
+) -> None:
+    await user.apply(make_policy(**ASKING))
+    request = await asked(user)
+    await decide(user, request)
+    await user.until_skill("demo", Compliant="Allowed")
+    await user.apply(make_policy("stricter", **ASKING))
+    status = await user.until_skill("demo", Compliant="ApprovalRequired")
+    another = await user.get(Kind.PACKAGE_APPROVAL, status["pendingApprovals"][0]["name"])
+    assert another["spec"]["policies"] == [{"kind": "PackagePolicy", "name": "stricter"}]
+    await until_effect(user, request["metadata"]["name"], "Approved")
+    await decide(user, another)
+    await user.until_skill("demo", Compliant="Allowed")

@@ -22,7 +22,7 @@ async def nothing(*_: Any, **__: Any) -> None:
 
 
 def make_admission(store: Store, *, get: Get = nothing, guarded: bool | None = True) -> Admission:
-    """Judge by a store; ``get`` answers for the API server, ``guarded`` for the agents' guard."""
+    """Judge by a store; ``get`` answers for the API server, ``guarded`` for both guards."""
     unused: Any = None
     cluster: Any = SimpleNamespace(get=get)
     guard: Any = SimpleNamespace(last_answer=lambda _: guarded)
@@ -40,7 +40,7 @@ def make_admission(store: Store, *, get: Get = nothing, guarded: bool | None = T
         stages=unused,
         feed=unused,
         guard=guard,
-        approval_guard=unused,
+        approval_guard=guard,
         sources=unused,
         setup=setup,
         now=lambda: datetime.now(UTC),

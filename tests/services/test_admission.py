@@ -10,8 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from make_admission import make_admission
 
+from skillwarden.domain.finding import Finding, FindingKind
+from skillwarden.domain.package import Ecosystem, PackageId
+from skillwarden.domain.policy import Maturity, PolicyRef
+from skillwarden.domain.verdict import PendingApproval
 from skillwarden.services.admission import MAX_WARNING, MAX_WARNINGS, Answer
-from skillwarden.services.records import agent_record, policy_record
+from skillwarden.services.approvals import request_body
+from skillwarden.services.records import agent_record, approval_record, policy_record
 from skillwarden.services.store import Store
 
 Body = dict[str, Any]
@@ -146,6 +151,33 @@ def test_a_student_is_told_of_the_ceiling_and_of_lookalikes() -> None:
     answer = World(policy(maturity={"Student": "Deny"})).review(skill("reqeusts"))
     assert any("MaturityTooLow" in text for text in answer.warnings)
     assert any("resembles the popular package requests" in text for text in answer.warnings)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "decision", "guarded", "told"),
+    [
+        ("nobody decided", None, True, "ApprovalRequired"),
+        ("it may be looked up", "Approved", True, ""),
+        ("who let it be looked up is not proven", "Approved", False, "ApprovalRequired"),
+        ("it was refused", "Denied", False, "Denied"),
+    ],
+)
+def test_a_lookalike_is_no_warning_once_it_may_be_looked_up(
+    sentence: str, decision: str | None, guarded: bool, told: str
+) -> None:
+    world = World(policy(), guarded=guarded)
+    package = PackageId.of(Ecosystem.PYPI, "reqeusts", "")
+    finding = Finding(FindingKind.TYPOSQUAT, package, "requests")
+    asking = (PolicyRef("rules", "team"),)
+    pending = PendingApproval(package, (package,), Maturity.STUDENT, findings=(finding,), policies=asking)
+    body = request_body("team", "it", pending)
+    if decision:
+        body["status"] = {"decision": {"verdict": decision, "approver": "rita", "reason": "looked"}}
+    world.store.approvals.put(("team", "it"), approval_record(body))
+    answer = world.review(skill("reqeusts", agent="known"))
+    about = [text for text in answer.warnings if "reqeusts" in text]
+    assert bool(about) == bool(told)
+    assert not told or f"({told})" in about[0]
 
 
 def test_an_agent_that_was_applied_a_moment_ago_counts() -> None:

@@ -187,9 +187,30 @@ DEFENCES = (
     Defence(
         "bytes of an approval that are others by now",
         "domain/approvals.py",
-        "                for approval in self._by_artefact.get(node.package.artefact.digest, ())\n",
-        "                for approval in self._approvals\n",
+        "            for approval in self._by_artefact.get(node.package.artefact.digest, ())\n",
+        "            for approval in self._approvals\n",
         "domain/test_evaluate_approvals.py",
+    ),
+    Defence(
+        "a namespace's approval of what the cluster's policy comes to ask",
+        "domain/approvals.py",
+        "    return policy is None or policy in approval.policies\n",
+        "    return True\n",
+        "domain/test_evaluate_approvals.py",
+    ),
+    Defence(
+        "an approval of some bytes as leave to look a name up",
+        "domain/approvals.py",
+        "if not approval.artefacts and approval.declared is not None\n",
+        "if approval.declared is not None\n",
+        "domain/test_judge_names.py",
+    ),
+    Defence(
+        "leave to look a name up that policy denies",
+        "domain/judge_names.py",
+        "        if ruled.action is not Action.REQUIRE_APPROVAL:\n",
+        "        if ruled.action is Action.ALLOW:\n",
+        "domain/test_judge_names.py",
     ),
     Defence(
         "a denied licence behind AND",

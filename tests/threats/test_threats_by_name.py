@@ -11,7 +11,7 @@ from defences import DEFENCES, Defence
 
 from skillwarden.api.v1alpha1 import parse
 from skillwarden.domain.evaluate import EvaluationRequest, evaluate
-from skillwarden.domain.judge_names import judge_names
+from skillwarden.domain.judge_names import NamesRequest, judge_names
 from skillwarden.domain.lock import Lock, Platform
 from skillwarden.domain.policy import Action, Maturity, Policy
 from skillwarden.domain.skill import Sandbox, SourceFile
@@ -40,10 +40,14 @@ def by_name(policy: Policy, *, python: str = "", node: str = "") -> Verdict | No
     intake = parse_python(python.split()) + parse_node(node.split())
     assert intake.refusals == ()
     return judge_names(
-        intake.declared,
-        policies=[policy],
-        maturity=Maturity.AUTONOMOUS,
-        name_findings=name_findings(intake.declared),
+        NamesRequest(
+            declared=intake.declared,
+            policies=[policy],
+            maturity=Maturity.AUTONOMOUS,
+            name_findings=name_findings(intake.declared),
+            approvals=(),
+            now=NOW,
+        )
     )
 
 

@@ -216,8 +216,11 @@ def _row(item: dict[str, Any]) -> tuple[str, ...]:
             for found in source.get("findings") or ()
         ]
     why = _some(findings) or f"{len(spec.get('artefacts') or ())} artefact(s) that no policy lists"
+    if package and not spec.get("artefacts"):
+        seen = [one_line(f"{found['kind']} {found['id']}") for found in spec.get("findings") or ()]
+        why = f"to be looked up in the index ({_some(seen)})"
     subject = (
-        f"{package['name']} {package['version']} ({package['ecosystem']})"
+        f"{' '.join(filter(None, (package['name'], package['version'])))} ({package['ecosystem']})"
         if package
         else f"a skill's own files ({str((source or {}).get('digest'))[:19]})"
     )

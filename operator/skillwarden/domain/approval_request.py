@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from .approvals import SOURCE_KIND
 from .package import PackageId
-from .policy import Maturity
+from .policy import Maturity, PolicyRef
 from .verdict import Approval, PendingApproval
 
 _UNFIT = re.compile(r"[^a-z0-9]+")
@@ -53,11 +53,14 @@ class ApprovalRequest:
     declared
         The declared package, as it is locked; ``None``: a skill's own files.
     artefacts
-        Digests of what needs approval; of a skill's own files their content digest.
+        Digests of what needs approval; of a skill's own files their content digest. None where it is asked
+        whether a name may be looked up.
     findings
         ``(kind, id)`` pairs that would be accepted.
     min_maturity
         The maturity that it was asked for.
+    policies
+        Who asks.
     decision
         ``None`` while it waits.
     name
@@ -68,6 +71,7 @@ class ApprovalRequest:
     artefacts: frozenset[str]
     findings: frozenset[tuple[str, str]]
     min_maturity: Maturity
+    policies: frozenset[PolicyRef]
     decision: Decision | None = None
     name: str = ""
 
@@ -91,6 +95,8 @@ class ApprovalRequest:
             accepted_findings=self.findings,
             min_maturity=self.decision.min_maturity,
             approved=self.decision.approved,
+            policies=self.policies,
+            declared=self.declared,
             expires_at=self.decision.expires_at,
             name=self.name,
         )
@@ -142,7 +148,7 @@ def effect_of(
             f"The approval of {decision.approver} has ended; a new one is asked for where needed.",
         )
     for other in newer:
-        if not _same_package(request.declared, other.declared):
+        if not _same_package(request.declared, other.declared) or not (request.artefacts and other.artefacts):
             continue
         if other.artefacts - request.artefacts:
             return Effect.NEW_ARTEFACT, f"{other.name} asks for artefacts that this approval does not cover."

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 
 from .closure import Closure, Node
 from .finding import Finding
-from .policy import Maturity
+from .package import DeclaredPackage
+from .policy import Maturity, PolicyRef
 from .source_finding import SourceFinding
 from .verdict import Approval
 
@@ -22,7 +23,9 @@ class ApprovalBook:
     """The approvals and denials that cover artefacts of one closure.
 
     An approval is of bytes, by hash: it meets every policy's spelling of the version, and no other
-    ecosystem's package of the same name. A denial is permanent, whatever its expiry and maturity.
+    ecosystem's package of the same name. It answers the policies that had asked, and no other: whoever may
+    approve for a namespace's policy must not, by having been early, loosen what the cluster's comes to ask.
+    A denial is permanent, whatever its expiry and maturity.
     """
 
     def __init__(
@@ -32,6 +35,7 @@ class ApprovalBook:
         self._closure = closure
         self._maturity = maturity
         self._now = now
+        self._lifted: dict[PolicyRef | None, Mapping[int, datetime]] = {}
 
     def denials(self) -> list[tuple[Node, Approval]]:
         """Return every artefact that somebody refused, with the refusal."""
@@ -55,19 +59,19 @@ class ApprovalBook:
                 found.setdefault(hash_, []).append(approval)
         return found
 
-    @cached_property
-    def lifted(self) -> Mapping[int, datetime]:
-        """For each covered node, by position, until when what a rule asks for is given, or ``FOREVER``."""
-        found: dict[int, datetime] = {}
-        for hash_, approvals in self._by_artefact.items():
-            until = approvals[0].expires_at or FOREVER
-            for approval in approvals[1:]:
-                until = max(until, approval.expires_at or FOREVER)
-            for node in self._closure.by_artefact[hash_]:
-                found[node.position] = until
+    def _lifted_for(self, policy: PolicyRef | None) -> Mapping[int, datetime]:
+        """For each covered node, by position, until when what a policy's rules ask is given."""
+        found = self._lifted.get(policy)
+        if found is None:
+            found = self._lifted[policy] = {
+                node.position: until
+                for hash_, approvals in self._by_artefact.items()
+                if (until := _latest(item for item in approvals if _answers(item, policy))) is not None
+                for node in self._closure.by_artefact[hash_]
+            }
         return found
 
-    def covers(self, node: Node, finding: Finding | None) -> datetime | None:
+    def covers(self, node: Node, finding: Finding | None, *, policy: PolicyRef | None) -> datetime | None:
         """Return until when a ground about a package is lifted, ``FOREVER``, or ``None`` if it is not.
 
         Parameters
@@ -77,30 +81,29 @@ class ApprovalBook:
         finding
             The finding that is the ground; ``None`` where a rule is. One approval must cover both the
             artefact and the finding, under the finding's id or an alias of it.
+        policy
+            Who asks; ``None`` where no policy speaks of the package: then every approval of it will do.
         """
         if finding is None:
-            return self.lifted.get(node.position)
-        return max(
-            (
-                approval.expires_at or FOREVER
-                for approval in self._by_artefact.get(node.package.artefact.digest, ())
-                if _accepts(approval, finding)
-            ),
-            default=None,
+            return self._lifted_for(policy).get(node.position)
+        return _latest(
+            approval
+            for approval in self._by_artefact.get(node.package.artefact.digest, ())
+            if _accepts(approval, finding) and _answers(approval, policy)
         )
 
-    def covers_source(self, content_digest: str | None, finding: SourceFinding) -> datetime | None:
+    def covers_source(
+        self, content_digest: str | None, finding: SourceFinding, *, policy: PolicyRef
+    ) -> datetime | None:
         """Return until when a ground about the skill's own files is lifted; as ``covers``."""
         pair = (SOURCE_KIND, finding.rule)
-        return max(
-            (
-                approval.expires_at or FOREVER
-                for approval in self._approvals
-                if content_digest in approval.artefacts
-                and pair in approval.accepted_findings
-                and self._counts(approval)
-            ),
-            default=None,
+        return _latest(
+            approval
+            for approval in self._approvals
+            if content_digest in approval.artefacts
+            and pair in approval.accepted_findings
+            and _answers(approval, policy)
+            and self._counts(approval)
         )
 
     def denial_of(self, content_digest: str | None) -> Approval | None:
@@ -110,9 +113,56 @@ class ApprovalBook:
         )
 
     def _counts(self, approval: Approval) -> bool:
-        """Whether an approval is one, for this maturity, now."""
-        current = approval.expires_at is None or approval.expires_at > self._now
-        return approval.approved and approval.min_maturity <= self._maturity and current
+        return _counts(approval, self._maturity, self._now)
+
+
+class LookUps:
+    """The approvals and denials of looking up declared names that are not what they seem.
+
+    Such a request is made before anything is resolved, and has no artefacts. Its approval lets the name be
+    resolved, and nothing more: what comes of that is judged, and asked about, by its bytes.
+    """
+
+    def __init__(self, approvals: Sequence[Approval], *, maturity: Maturity, now: datetime) -> None:
+        self._decisions = [
+            approval for approval in approvals if not approval.artefacts and approval.declared is not None
+        ]
+        self._maturity = maturity
+        self._now = now
+
+    def given(self, package: DeclaredPackage, finding: Finding, *, policy: PolicyRef) -> datetime | None:
+        """Return until when a name may be looked up for all a policy asks, ``FOREVER``, or ``None``."""
+        return _latest(
+            decision
+            for decision in self._about(package, finding)
+            if _answers(decision, policy) and _counts(decision, self._maturity, self._now)
+        )
+
+    def refusal(self, package: DeclaredPackage, finding: Finding) -> Approval | None:
+        """Return who refused to have it looked up, or ``None``."""
+        return next((item for item in self._about(package, finding) if not item.approved), None)
+
+    def _about(self, package: DeclaredPackage, finding: Finding) -> Iterator[Approval]:
+        for decision in self._decisions:
+            asked = decision.declared
+            named = asked and (asked.ecosystem, asked.name) == (package.ecosystem, package.name)
+            if named and _accepts(decision, finding):
+                yield decision
+
+
+def _counts(approval: Approval, maturity: Maturity, now: datetime) -> bool:
+    """Whether an approval is one, for this maturity, now."""
+    current = approval.expires_at is None or approval.expires_at > now
+    return approval.approved and approval.min_maturity <= maturity and current
+
+
+def _latest(approvals: Iterable[Approval]) -> datetime | None:
+    """Return when the last of them ends, ``FOREVER``, or ``None`` where there is none."""
+    return max((approval.expires_at or FOREVER for approval in approvals), default=None)
+
+
+def _answers(approval: Approval, policy: PolicyRef | None) -> bool:
+    return policy is None or policy in approval.policies
 
 
 def _accepts(approval: Approval, finding: Finding) -> bool:

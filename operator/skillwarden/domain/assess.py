@@ -21,8 +21,9 @@ from .conditions import (
     Status,
 )
 from .errors import Refusal
-from .evaluate import EvaluationRequest, advisories_stale, evaluate, judge_names, scan_gaps
+from .evaluate import EvaluationRequest, advisories_stale, evaluate, scan_gaps
 from .finding import Finding, ScanResult
+from .judge_names import NamesRequest, judge_names, look_up_ends
 from .lock import Lock, Platform
 from .package import DeclaredPackage
 from .pins import Pins
@@ -228,18 +229,30 @@ def assess(evidence: Evidence) -> Assessment:
         # What nobody looked at is not found to be harmless.
         text = "Nobody has looked at the skill's own files yet."
         return replace(start, compliant=_no_verdict(text), retry=True, hold=True)
-    early = judge_names(
-        evidence.declared,
+    names = NamesRequest(
+        declared=evidence.declared,
         policies=evidence.policies,
         maturity=maturity,
         name_findings=evidence.name_findings,
+        approvals=evidence.approvals,
+        now=evidence.now,
     )
+    early = judge_names(names)
     if early is not None:
-        compliant = _compliant(early)
+        compliant = _compliant(early, evidence.approvals_remark)
         text = f"Judged by names alone; no index was asked. {compliant.message}"
         resolved = ConditionDraft(ConditionType.RESOLVED, Status.FALSE, ResolvedReason.REFUSED, text)
         return replace(start, resolved=resolved, compliant=compliant, verdict=early)
-    return _after_names(evidence, start)
+    return _revisited(_after_names(evidence, start), look_up_ends(names))
+
+
+def _revisited(assessment: Assessment, ends: datetime | None) -> Assessment:
+    """Return the assessment with a verdict that is looked at again when a name may be looked up no more."""
+    verdict = assessment.verdict
+    if verdict is None or ends is None:
+        return assessment
+    moments = [ends] if verdict.revisit_at is None else [ends, verdict.revisit_at]
+    return replace(assessment, verdict=replace(verdict, revisit_at=min(moments)))
 
 
 def _after_names(evidence: Evidence, start: Assessment) -> Assessment:

@@ -33,7 +33,7 @@ from .coverage import (
 from .finding import Finding, FindingKind, ScanResult
 from .finding_grounds import Ruling, age_ruling, finding_ground, ruling
 from .grounds import Ground, Narrator, approval_denied, in_order
-from .judge_names import judge_names, no_policy
+from .judge_names import no_policy
 from .lock import Lock
 from .merge import merge_findings
 from .policy import Action, Maturity, Policy, PolicyRef
@@ -50,7 +50,6 @@ __all__ = [
     "ScanGap",
     "advisories_stale",
     "evaluate",
-    "judge_names",
     "merge_findings",
     "required_scanners",
     "scan_gaps",
@@ -215,7 +214,7 @@ class _Bench:
             if action is Action.ALLOW:
                 continue
             if action is Action.REQUIRE_APPROVAL:
-                until = self.book.covers_source(self.request.content_digest, finding)
+                until = self.book.covers_source(self.request.content_digest, finding, policy=policy.ref)
                 if until is not None:
                     if until is not FOREVER:
                         tally.moments.append(until)
@@ -241,7 +240,7 @@ class _Bench:
     def _weigh(self, node: Node, ground: Ground, tally: _Tally) -> None:
         """Take a ground into account, unless an approval lifts it."""
         if ground.action is Action.REQUIRE_APPROVAL:
-            until = self.book.covers(node, ground.finding)
+            until = self.book.covers(node, ground.finding, policy=ground.policy)
             if until is not None:
                 if until is not FOREVER:
                     tally.moments.append(until)

@@ -77,8 +77,8 @@ class PendingApproval:
     min_maturity
         The lowest maturity that an approval would be for.
     artefacts
-        ``(package, artefact digest)`` of the packages; empty where nothing is resolved yet: then only a
-        rule that names the package helps.
+        ``(package, artefact digest)`` of the packages; empty where nothing is resolved yet: then it is asked
+        whether the name may be looked up.
     findings
         What an approval would accept, sorted.
     policies
@@ -109,13 +109,18 @@ class Approval:
     Attributes
     ----------
     artefacts
-        Digest of each artefact it covers, as ``Artefact.digest``.
+        Digest of each artefact it covers, as ``Artefact.digest``; empty where it is about looking a name up.
     accepted_findings
         ``(kind, id)`` pairs accepted with it.
     min_maturity
         Agents below it are not covered.
     approved
         ``False`` is a denial, which is permanent.
+    policies
+        Who had asked, and was answered: whoever decided held the right to approve for each. What another
+        policy asks is not answered by it.
+    declared
+        The declared package that it was asked for; ``None``: a skill's own files.
     expires_at
         When it ends (UTC); ``None``: never.
     name
@@ -126,6 +131,8 @@ class Approval:
     accepted_findings: frozenset[tuple[str, str]]
     min_maturity: Maturity
     approved: bool
+    policies: frozenset[PolicyRef]
+    declared: PackageId | None = None
     expires_at: datetime | None = None
     name: str = ""
 

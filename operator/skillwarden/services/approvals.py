@@ -45,11 +45,11 @@ class Requests:
         Returns
         -------
         dict
-            The object's name, by declared package; what is not resolved yet has none.
+            The object's name, by declared package.
         """
         names: dict[PackageId | None, str] = {}
         for pending in verdict.pending if verdict else ():
-            if (pending.artefacts or pending.content_digest) and pending.policies:
+            if pending.policies:
                 names[pending.declared] = await self._stands(record.key.namespace, pending)
         self._remember(record, frozenset(names.values()))
         return names

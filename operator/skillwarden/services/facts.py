@@ -43,8 +43,14 @@ def decision_facts(judged: Judged) -> dict[str, Any]:
 
 
 def _used(judged: Judged) -> list[str]:
-    """Return the names of the decisions of people that are about these very bytes."""
+    """Return the names of the decisions of people that are about these bytes, or about a declared name."""
     assessment = judged.assessment
     bytes_ = {package.artefact.digest for package in assessment.lock.packages} if assessment.lock else set()
     bytes_ |= {assessment.content_digest} if assessment.content_digest else set()
-    return sorted(item.name for item in judged.evidence.approvals if item.name and item.artefacts & bytes_)
+    names = {(package.ecosystem, package.name) for package in judged.evidence.declared}
+    return sorted(
+        item.name
+        for item in judged.evidence.approvals
+        if item.artefacts & bytes_
+        or (not item.artefacts and item.declared and (item.declared.ecosystem, item.declared.name) in names)
+    )

@@ -135,8 +135,17 @@ class Judge:
             policies=chosen,
             policy_failures=failures,
         )
+        approvals = decided(self._store.approvals.grouped(namespace))
+        # An answer that is not known yet is not asked for here (see ``_one_agent``).
+        proven = self._approval_guard.last_answer(namespace) is not False
         # Its files are not what is asked about.
-        return assess(replace(evidence, source_findings=()))
+        return assess(
+            replace(
+                evidence,
+                source_findings=(),
+                approvals=tuple(each for each in approvals if proven or not each.approved),
+            )
+        )
 
     def _fresh(self, kind: str, body: dict[str, object]) -> PolicyRecord:
         """Project a policy, but keep the known object of the same generation: its index is compiled."""

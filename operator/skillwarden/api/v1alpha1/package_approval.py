@@ -12,7 +12,7 @@ from skillwarden.domain.approvals import SOURCE_KIND
 from skillwarden.domain.errors import InvalidInputError
 from skillwarden.domain.finding import FindingKind, Severity
 from skillwarden.domain.package import Ecosystem, PackageId
-from skillwarden.domain.policy import Maturity
+from skillwarden.domain.policy import Maturity, PolicyRef
 
 from .common import (
     LIST_ATOMIC,
@@ -118,7 +118,8 @@ class PackageApprovalSpec(ApiModel):
     package: Package | None = Field(
         default=None,
         description=(
-            "The package that skills declare, as it was resolved. Absent: it is about a skill's files."
+            "The package that skills declare, as it was resolved; without a version where it is asked whether"
+            " the name may be looked up. Absent: it is about a skill's files."
         ),
     )
     source: SourceContent | None = Field(
@@ -128,7 +129,9 @@ class PackageApprovalSpec(ApiModel):
         default=(),
         max_length=MAX_ARTEFACTS,
         json_schema_extra=LIST_ATOMIC,
-        description="The artefacts of its closure that need approval.",
+        description=(
+            "The artefacts of its closure that need approval; none where the name is not looked up yet."
+        ),
     )
     findings: tuple[AcceptedFinding, ...] = Field(
         default=(),
@@ -198,7 +201,8 @@ class PackageApproval(Resource):
 
     def to_domain(self) -> domain.ApprovalRequest:
         """Return the request without its decision, which stands in the status."""
-        spec = self.spec
+        # Never None, which would mean a ClusterPackagePolicy.
+        spec, namespace = self.spec, self.metadata.namespace or ""
         artefacts = {item.digest for item in spec.artefacts}
         findings = {(item.kind.value, item.id) for item in spec.findings}
         if spec.source is not None:
@@ -209,6 +213,10 @@ class PackageApproval(Resource):
             artefacts=frozenset(artefacts),
             findings=frozenset(findings),
             min_maturity=spec.min_maturity,
+            policies=frozenset(
+                PolicyRef(item.name, namespace if item.kind == "PackagePolicy" else None)
+                for item in spec.policies
+            ),
         )
 
 
