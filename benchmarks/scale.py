@@ -1,10 +1,10 @@
-"""Thousands of Skills: what a start of the operator takes, and a change of policy that alters one outcome."""
+"""Thousands of Skills: what a start takes, an advisory that touches one, a policy change that alters one."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from operator_world import Client, World, make_agent, make_policy, make_skill
+from operator_world import Client, World, make_advisory, make_agent, make_policy, make_skill
 
 from skillwarden.kube.gateway import Gateway
 from skillwarden.kube.kinds import Kind
@@ -16,7 +16,7 @@ NAMESPACES = 50
 
 
 async def measure(skills: int) -> list[Measurement]:
-    """Measure a first start, a restart, and a change of policy.
+    """Measure a first start, a restart, a new advisory, and a change of policy.
 
     Parameters
     ----------
@@ -36,8 +36,17 @@ async def measure(skills: int) -> list[Measurement]:
             memory = operator.peak_mebibytes()
             rewritten = writes.take()
             before = operator.cpu_seconds()
+            world.advisories(make_advisory("greeter"))
+            await operator.settle(reconciled=skills + 1)
+            advised = operator.cpu_seconds() - before
+            judged = await operator.reconciled() - skills
+            told = writes.take()
+            world.advisories()
+            await operator.settle(reconciled=skills + 2)
+            before, done = operator.cpu_seconds(), await operator.reconciled()
+            writes.take()
             await _ban(world)
-            await operator.settle(reconciled=2 * skills)
+            await operator.settle(reconciled=done + skills)
             cpu = operator.cpu_seconds() - before
             changed = writes.take()
     what = f"{skills:,} Skills"
@@ -48,6 +57,9 @@ async def measure(skills: int) -> list[Measurement]:
         Measurement("  API writes of that start", rewritten.total(), "writes", 0),
         Measurement(f"operator start, {what} never seen", first, "s", note=_counts(made)),
         Measurement("  peak memory (VmHWM) of that start", first_memory, "MiB"),
+        Measurement(f"new advisory that touches one of {what}", advised, "s CPU", note="with its index"),
+        Measurement("  reconciles of Skills", judged, "reconciles", 5, note="it, its scan, its Pods"),
+        Measurement("  status writes", told["status"], "writes", 1),
         Measurement(f"policy change over {what}, one outcome", cpu, "s CPU", 6),
         # The policy's own status says that its new generation was accepted; it is not a Skill's.
         Measurement("  status writes, the policy's own left out", changed["status"] - 1, "writes", 1),

@@ -183,6 +183,10 @@ class OperatorProcess:
                 rest = now
         raise TimeoutError(f"the operator did not come to rest: {self.log_tail()}")
 
+    async def reconciled(self) -> float:
+        """Return how many reconciles of Skills went well since it started."""
+        return (await self._progress())[0]
+
     async def _progress(self) -> tuple[float, float]:
         """Return how many reconciles of Skills went well, and how many keys wait."""
         try:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from operator_world import Client, World, condition, make_advisory, make_policy, make_run, make_skill
 
+from skillwarden.cli.approvals import write_decision
 from skillwarden.domain.content import digest_of, pack
+from skillwarden.domain.errors import InvalidInputError
 from skillwarden.domain.skill import SourceFile
 from skillwarden.kube.errors import Invalid
 from skillwarden.kube.gateway import Gateway
@@ -200,6 +202,17 @@ async def test_a_decision_that_makes_no_sense_is_refused(
     with pytest.raises(Invalid):
         await decide(user, request, **{"verdict": "Approved", **fields})
     assert (await user.get(Kind.SKILL, "demo"))["status"]["verdict"] == "ApprovalRequired"
+
+
+async def test_of_two_approvers_at_once_the_second_hears_of_the_first(clean: World, user: Client) -> None:
+    await user.apply(make_policy(**ASKING))
+    name = (await asked(user))["metadata"]["name"]
+    read = await until_effect(user, name, "Pending")
+    first = {"verdict": "Approved", "approver": "rita", "reason": "fine"}
+    await write_decision(user.gateway, read, first)
+    with pytest.raises(InvalidInputError, match="nothing was decided"):
+        await write_decision(user.gateway, read, {"verdict": "Denied", "approver": "otto", "reason": "no"})
+    assert (await user.get(Kind.PACKAGE_APPROVAL, name))["status"]["decision"] == first
 
 
 async def test_asking_again_writes_nothing(clean: World, user: Client) -> None:

@@ -134,7 +134,7 @@ def _decide(  # noqa: PLR0917 - what two commands share
             place = namespace_of(namespace, kubeconfig, context)
             body = await _request(gateway, place, name)
             decision["approver"] = await gateway.whoami() or getpass.getuser()
-            await _write(gateway, body, decision)
+            await write_decision(gateway, body, decision)
         typer.echo(f"{place}/{name}: {decision['verdict']} by {decision['approver']}.")
         return 0
 
@@ -158,9 +158,15 @@ async def _request(gateway: Gateway, namespace: str, name: str) -> dict[str, Any
     return body
 
 
-async def _write(gateway: Gateway, body: dict[str, Any], decision: dict[str, Any]) -> None:
+async def write_decision(gateway: Gateway, body: dict[str, Any], decision: dict[str, Any]) -> None:
+    """Write a decision on a request as it was read: of two approvers at once, the second hears of the first.
+
+    Raises
+    ------
+    InvalidInputError
+        Where the request changed since, or the API server refuses the decision.
+    """
     meta = body["metadata"]
-    # With the version that was read: of two approvers at once, the second hears of the first.
     patch = {"metadata": {"resourceVersion": meta["resourceVersion"]}, "status": {"decision": decision}}
     try:
         await gateway.merge(
