@@ -1,16 +1,20 @@
-"""Many Skills changed many times: the last state wins for each, and the queue holds each key once."""
+"""Many Skills changed many times: the last state wins for each, and neither queue nor memory grows."""
 
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 from typing import Any
 
-from faults_support import settled
+from faults_support import OperatorProcess, settled
 from operator_world import Client, World, make_skill
 
 from skillwarden.kube.kinds import Kind
 
 SKILLS, CHANGES = 100, 5
+#: Characters of each Skill's file.
+LARGE = 64 * 1024
 
 
 async def test_the_last_of_many_changes_wins_for_each_of_100_skills(world: World, user: Client) -> None:
@@ -47,3 +51,36 @@ async def test_the_last_of_many_changes_wins_for_each_of_100_skills(world: World
     await user.until(look, lambda found: found == wanted, "the last state of each")
     # Each key at most once: skills, and what else is there; never one entry a change.
     assert longest <= SKILLS + 20
+
+
+def peak_mebibytes(process: OperatorProcess) -> float:
+    """The most memory that a process ever had resident."""
+    found = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+async def test_memory_does_not_grow_with_the_number_of_changes(
+    process: OperatorProcess, bare_world: World, user: Client
+) -> None:
+    """40 Skills of 64 KiB: 20 changes of each, 50 MiB in all, take no more than the first few."""
+    await asyncio.to_thread(bare_world.run, bare_world.stop_operator())
+    process.start()
+    names = [f"large-{number}" for number in range(40)]
+
+    async def change(rounds: range) -> None:
+        for number in rounds:
+            code = f"print({number})\n# " + str(number % 10) * LARGE
+            await asyncio.gather(*(user.apply(make_skill(name, code=code)) for name in names))
+        await user.until(seen, bool, "the operator has seen the last of each")
+
+    async def seen() -> bool:
+        return all(
+            (body.get("status") or {}).get("observedGeneration") == body["metadata"]["generation"]
+            for body in await user.items(Kind.SKILL)
+        )
+
+    await change(range(4))
+    before = peak_mebibytes(process)
+    await change(range(4, 24))
+    assert peak_mebibytes(process) - before < 35

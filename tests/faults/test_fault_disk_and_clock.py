@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from faults_support import make_service, settled
-from operator_world import Client, World, condition, make_policy
+from operator_world import Client, World, condition, make_advisory, make_policy
 
 from skillwarden.kube.kinds import Kind
 from skillwarden.runtime.context import utc_now
@@ -26,7 +28,7 @@ def tiny(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("only root can mount a small disk")
     folder = tmp_path / "tiny"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={SMALL}", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={SMALL},nr_inodes=4096", "tmpfs", str(folder)]
     if subprocess.run(command, capture_output=True, check=False).returncode != 0:
         pytest.skip("this machine lets nobody mount a small disk")
     yield folder
@@ -45,6 +47,18 @@ def fill(folder: Path) -> Path:
     raise AssertionError("the disk has no end")
 
 
+def crowd(folder: Path) -> Path:
+    """Use up a disk's last file, so that not even an empty folder can be made."""
+    ballast = folder / "ballast"
+    ballast.mkdir()
+    for number in itertools.count():
+        try:
+            (ballast / str(number)).touch()
+        except OSError:
+            return ballast
+    raise AssertionError("the disk has no end")
+
+
 async def test_a_resolver_without_disk_says_so_and_recovers(
     world: World, user: Client, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,6 +70,28 @@ async def test_a_resolver_without_disk_says_so_and_recovers(
     assert condition(status, "Resolved")["message"]
     assert await user.pods() == []
     ballast.unlink()
+    await user.until_skill("demo", Ready="Ready")
+
+
+async def test_a_scanner_without_disk_is_an_error_and_recovers(
+    world: World, user: Client, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is there, and what ran is stopped: what cannot be scanned is not allowed."""
+    world.index.wheel("scanned")
+    bands = ("Critical", "High", "Medium", "Low", "Unknown")
+    unasked = {"typosquat": "Allow", "vulnerability": dict.fromkeys(bands, "Allow")}
+    await user.apply(make_policy(findings=unasked), make_service("scanned"))
+    await user.until_skill("demo", Ready="Ready")
+    # What only fills up keeps no scanner from its work: they write nothing but folders.
+    ballast = crowd(tiny)
+    monkeypatch.setattr("tempfile.tempdir", str(tiny))
+    # Other advisories: one that was started ahead, with a folder of its own, is of no use.
+    world.advisories(make_advisory("scanned", fixed="0.5"))
+    await user.apply(make_policy())
+    status = await user.until_skill("demo", Resolved="Locked", Scanned="ScannerError")
+    assert "No space left" in condition(status, "Scanned")["message"]
+    await user.until(user.pods, lambda pods: not pods, "what ran is stopped")
+    shutil.rmtree(ballast)
     await user.until_skill("demo", Ready="Ready")
 
 
