@@ -1,15 +1,18 @@
-"""``python -m benchmarks [NAME ...]``: run them, print one table, write build/bench.json."""
+"""``python -m benchmarks [NAME ...]``: run them, print one table, and hold them to the baseline.
+
+What was measured is written to ``build/bench.json``.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import sys
-import time
 from pathlib import Path
 
 from . import advisories, fairness, latency, lookup, public, scale, signals, verdict, webhook
 from .measure import Measurement, machine, save, show
+from .regression import AT_REST, TOLERANCE, Yardstick, load, ratios, regressions, store
 
 NAMES = ("verdict", "lookup", "advisories", "signals", "webhook", "latency", "public", "fairness", "scale")
 RESULTS = Path(__file__).resolve().parents[1] / "build" / "bench.json"
@@ -38,32 +41,50 @@ def run(name: str, *, skills: int, known: int) -> list[Measurement]:
             return asyncio.run(scale.measure(skills))
 
 
-def contention() -> Measurement:
-    """Measure how much longer than its CPU time a fixed piece of work takes: what else runs here."""
-    started, cpu = time.perf_counter(), time.thread_time()
-    sum(number * number for number in range(10_000_000))
-    ratio = (time.perf_counter() - started) / (time.thread_time() - cpu)
-    return Measurement("wall clock over CPU time of fixed work", ratio, "x", note="1 on a machine at rest")
-
-
 def main() -> int:
-    """Run what was asked for; a missed target is shown and no error, a benchmark that breaks is one."""
+    """Run what was asked for; a missed target is shown and no error, a regression and what breaks are one."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)}; all by default")
     parser.add_argument("--skills", type=int, default=5_000, help="of `scale`; the targets are for 5,000")
     parser.add_argument("--known", type=int, default=100, help="Skills with a known lock, of `latency`")
+    parser.add_argument("--accept", action="store_true", help="make what is measured the baseline")
     options = parser.parse_args()
     unknown = sorted(set(options.names) - set(NAMES))
     if unknown:
         parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
     print(machine(), file=sys.stderr)
-    measurements = []
+    measurements: list[Measurement] = []
+    comparable: dict[str, float] = {}
+    large: set[str] = set()
     for name in options.names or NAMES:
         print(f"{name} ...", file=sys.stderr)
-        measurements += [contention(), *run(name, skills=options.skills, known=options.known)]
+        yardstick = Yardstick.measure()
+        measured = run(name, skills=options.skills, known=options.known)
+        measurements += [_contention(yardstick), *measured]
+        comparable |= ratios(name, measured, yardstick)
+        large |= ratios(name, [item for item in measured if item.at_least], yardstick).keys()
     show(measurements)
     save(measurements, RESULTS)
-    return 0
+    if options.accept:
+        store(comparable)
+        return 0
+    return _held(comparable, frozenset(large))
+
+
+def _contention(yardstick: Yardstick) -> Measurement:
+    note = f"1 on a machine at rest; above {AT_REST:g} times by the wall clock are held to no baseline"
+    return Measurement("wall clock over CPU time of fixed work", yardstick.contention, "x", note=note)
+
+
+def _held(comparable: dict[str, float], large: frozenset[str]) -> int:
+    """Say what became of the baseline; 1 where something got worse."""
+    baseline = load()
+    found = regressions(comparable, baseline, at_least=large)
+    for regression in found:
+        print(f"REGRESSION {regression}")
+    held = len(comparable.keys() & baseline.keys())
+    print(f"{held - len(found)} of {held} ratios are within {TOLERANCE:g} times the baseline.")
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

@@ -165,13 +165,12 @@ def make_approvals(lock: Lock, policies: Sequence[Policy]) -> tuple[Approval, ..
     share = len(lock.packages) // APPROVALS
     return tuple(
         Approval(
-            frozenset(package.artefact.digest for package in lock.packages[share * n : share * (n + 1)]),
-            frozenset(),
-            Maturity.INTERN,
-            True,
-            frozenset(policy.ref for policy in policies),
-            None,
-            f"approval-{n}",
+            artefacts=frozenset(item.artefact.digest for item in lock.packages[share * n : share * (n + 1)]),
+            accepted_findings=frozenset(),
+            min_maturity=Maturity.INTERN,
+            approved=True,
+            policies=frozenset(policy.ref for policy in policies),
+            name=f"approval-{n}",
         )
         for n in range(APPROVALS)
     )

@@ -187,7 +187,7 @@ DEFENCES = (
     Defence(
         "bytes of an approval that are others by now",
         "domain/approvals.py",
-        "            for approval in self._by_artefact.get(node.package.artefact.digest, ())\n",
+        "            for approval in self._by_artefact(policy).get(node.package.artefact.digest, ())\n",
         "            for approval in self._approvals\n",
         "domain/test_evaluate_approvals.py",
     ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
 
 from .closure import Closure, Node
 from .finding import Finding
@@ -35,7 +34,8 @@ class ApprovalBook:
         self._closure = closure
         self._maturity = maturity
         self._now = now
-        self._lifted: dict[PolicyRef | None, Mapping[int, datetime]] = {}
+        self._answers: dict[PolicyRef | None, dict[str, list[Approval]]] = {}
+        self._lifted: dict[PolicyRef | None, dict[int, datetime]] = {}
 
     def denials(self) -> list[tuple[Node, Approval]]:
         """Return every artefact that somebody refused, with the refusal."""
@@ -48,27 +48,29 @@ class ApprovalBook:
             for node in artefacts[hash_]
         ]
 
-    @cached_property
-    def _by_artefact(self) -> Mapping[str, Sequence[Approval]]:
-        artefacts = self._closure.by_artefact.keys()
-        found: dict[str, list[Approval]] = {}
-        for approval in self._approvals:
-            if not self._counts(approval):
-                continue
-            for hash_ in artefacts & approval.artefacts:
-                found.setdefault(hash_, []).append(approval)
+    def _by_artefact(self, policy: PolicyRef | None) -> Mapping[str, Sequence[Approval]]:
+        """Return what answers a policy, by the artefacts of the closure that it covers."""
+        found = self._answers.get(policy)
+        if found is None:
+            found = self._answers[policy] = {}
+            artefacts = self._closure.by_artefact.keys()
+            for approval in self._approvals:
+                if self._counts(approval) and _answers(approval, policy):
+                    for hash_ in artefacts & approval.artefacts:
+                        found.setdefault(hash_, []).append(approval)
         return found
 
     def _lifted_for(self, policy: PolicyRef | None) -> Mapping[int, datetime]:
         """For each covered node, by position, until when what a policy's rules ask is given."""
         found = self._lifted.get(policy)
         if found is None:
-            found = self._lifted[policy] = {
-                node.position: until
-                for hash_, approvals in self._by_artefact.items()
-                if (until := _latest(item for item in approvals if _answers(item, policy))) is not None
-                for node in self._closure.by_artefact[hash_]
-            }
+            found = self._lifted[policy] = {}
+            for hash_, approvals in self._by_artefact(policy).items():
+                until = approvals[0].expires_at or FOREVER
+                for approval in approvals[1:]:
+                    until = max(until, approval.expires_at or FOREVER)
+                for node in self._closure.by_artefact[hash_]:
+                    found[node.position] = until
         return found
 
     def covers(self, node: Node, finding: Finding | None, *, policy: PolicyRef | None) -> datetime | None:
@@ -88,8 +90,8 @@ class ApprovalBook:
             return self._lifted_for(policy).get(node.position)
         return _latest(
             approval
-            for approval in self._by_artefact.get(node.package.artefact.digest, ())
-            if _accepts(approval, finding) and _answers(approval, policy)
+            for approval in self._by_artefact(policy).get(node.package.artefact.digest, ())
+            if _accepts(approval, finding)
         )
 
     def covers_source(
