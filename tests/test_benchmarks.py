@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
-from benchmarks.measure import Measurement
-from benchmarks.regression import TOLERANCE, Yardstick, load, ratios, regressions, store
 from hypothesis import given
 from hypothesis import strategies as st
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.measure import Measurement
+from benchmarks.regression import TOLERANCE, Yardstick, load, ratios, regressions, store
 
 REST = Yardstick(cpu=0.5, wall=0.5)
 NUMBERS = st.floats(min_value=1e-6, max_value=1e6)
