@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "resolve"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from operator_world import Client, World, make_agent, make_policy

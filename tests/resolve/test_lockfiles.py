@@ -147,6 +147,107 @@ def test_every_format_pins_what_the_declared_packages_reach(name: str) -> None:
     assert found.overrides() == {"leaf": "1.0.0", "top": "3.0.0"}
 
 
+Graph = dict[str, tuple[str, tuple[str, ...]]]
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> Graph:
+    """Packages by name, each with its version and the names that it needs; of those that come later."""
+    names = [f"p{number}" for number in range(draw(st.integers(1, 8)))]
+    if draw(st.booleans()):
+        names[0] = f"@scope/{names[0]}"
+    number = st.integers(0, 30)
+    return {
+        name: (
+            f"{draw(number)}.{draw(number)}.{draw(number)}{draw(st.sampled_from(['', '-rc.1']))}",
+            tuple(draw(st.lists(st.sampled_from(names[place + 1 :]), unique=True)))
+            if names[place + 1 :]
+            else (),
+        )
+        for place, name in enumerate(names)
+    }
+
+
+def write_yarn(graph: Graph) -> str:
+    rows = ["# yarn lockfile v1\n"]
+    for name, (version, needs) in graph.items():
+        rows += [
+            f'"{name}@{version}":\n  version "{version}"',
+            f'  resolved "https://r.test/{name}.tgz"\n  integrity {SHA}',
+        ]
+        rows += ["  dependencies:"] * bool(needs)
+        rows += [f'    "{other}" "{graph[other][0]}"' for other in needs]
+        rows.append("")
+    return "\n".join(rows)
+
+
+def write_berry(graph: Graph) -> str:
+    top = next(iter(graph))
+    whole = {"project": ("0.0.0-use.local", (top,))} | graph
+    rows = ["__metadata:\n  version: 8\n"]
+    for name, (version, needs) in whole.items():
+        where = "workspace:." if name == "project" else f"npm:{version}"
+        rows.append(f'"{name}@{where}":\n  version: {version}\n  resolution: "{name}@{where}"')
+        rows += ["  dependencies:"] * bool(needs)
+        rows += [f'    "{other}": "npm:{graph[other][0]}"' for other in needs]
+        rows.append("")
+    return "\n".join(rows)
+
+
+def write_pnpm(graph: Graph) -> str:
+    top = next(iter(graph))
+    version = graph[top][0]
+    rows = ["lockfileVersion: '9.0'\nimporters:\n  .:\n    dependencies:"]
+    rows += [f"      '{top}':\n        specifier: {version}\n        version: {version}\npackages:"]
+    rows += [f"  '{name}@{row[0]}':\n    resolution: {{integrity: {SHA}}}" for name, row in graph.items()]
+    rows.append("snapshots:")
+    for name, (own, needs) in graph.items():
+        rows.append(f"  '{name}@{own}':" + ("" if needs else " {}"))
+        rows += ["    dependencies:"] * bool(needs)
+        rows += [f"      '{other}': {graph[other][0]}" for other in needs]
+    return "\n".join(rows) + "\n"
+
+
+def write_npm(graph: Graph) -> str:
+    top = next(iter(graph))
+    packages: dict[str, object] = {"": {"dependencies": {top: graph[top][0]}}}
+    for name, (version, needs) in graph.items():
+        packages[f"node_modules/{name}"] = {
+            "version": version,
+            "resolved": f"https://r.test/{name}.tgz",
+            "integrity": SHA,
+            "dependencies": {other: graph[other][0] for other in needs},
+        }
+    return json.dumps({"lockfileVersion": 3, "packages": packages})
+
+
+WRITERS = {
+    "yarn 1": (NodeManager.YARN, write_yarn),
+    "yarn berry": (NodeManager.YARN, write_berry),
+    "pnpm 9": (NodeManager.PNPM, write_pnpm),
+    "npm 3": (NodeManager.NPM, write_npm),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@given(graph=graphs())
+def test_what_was_written_is_read_back_as_far_as_the_declared_packages_reach(name: str, graph: Graph) -> None:
+    manager, write = WRITERS[name]
+    top = next(iter(graph))
+    found = pins(manager, write(graph), f"{top}@{graph[top][0]}")
+    reached, queue = set(), [top]
+    while queue:
+        one = queue.pop()
+        if one not in reached:
+            reached.add(one)
+            queue += graph[one][1]
+    assert found.direct == ((top, graph[top][0]),)
+    assert {(item.name, item.version, frozenset(item.needs)) for item in found.packages} == {
+        (one, graph[one][0], frozenset((other, graph[other][0]) for other in graph[one][1]))
+        for one in reached
+    }
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_lockfile_that_contradicts_what_is_declared_is_refused(name: str) -> None:
     with pytest.raises(LockfileError, match=r"locks top to 3\.0\.0"):
