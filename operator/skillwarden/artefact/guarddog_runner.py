@@ -3,9 +3,10 @@
     PYTHON -I -B guarddog_runner.py version
     PYTHON -I -B guarddog_runner.py scan CACHE SUFFIX,… [pypi|npm FOLDER]...
 
-Prints one JSON object a line: ``{"version"}``, or for each folder, in the order asked, ``{"folder", "confined",
-"score", "label", "risks"}`` or ``{"folder", "confined", "error"}``. Only its rules on source code are run: those on metadata ask indexes. Nothing here may reach the network or start a program; the
-interpreter itself refuses it, and the kernel does where it can (Landlock, through GuardDog's own sandbox).
+Prints one JSON object a line: ``{"version"}``, or for each folder, in the order asked, ``{"folder",
+"confined", "score", "label", "risks"}`` or ``{"folder", "confined", "error"}``. Only its rules on source code
+are run: those on metadata ask indexes. Nothing here may reach the network or start a program; the interpreter
+itself refuses it, and the kernel does where it can (Landlock, through GuardDog's own sandbox).
 """
 
 from __future__ import annotations
