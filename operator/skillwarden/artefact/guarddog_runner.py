@@ -111,13 +111,15 @@ class _Scanner:
         worst = max(
             (self._score(some) for some in (risks, *([risk] for risk in risks))), key=lambda item: item.score
         )
+        # Those that are grave by themselves; else it is the sum that is.
+        grave = [risk for risk in risks if self._score([risk]).label.value in {"suspicious", "high_risk"}]
         rows = [
             {
                 "rule": risk.threat_finding.rule_name,
                 "location": risk.threat_finding.location or "",
                 "message": risk.threat_finding.message or "",
             }
-            for risk in risks
+            for risk in grave or risks
         ]
         return {"score": worst.score, "label": worst.label.value, "risks": rows}
 
