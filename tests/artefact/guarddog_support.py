@@ -7,7 +7,7 @@ from pathlib import Path
 
 from artefact_support import Desk
 
-from skillwarden.artefact.guarddog import Detections, GuardDog, Unreadable
+from skillwarden.artefact.malware import Detections, GuardDog, Unreadable
 from skillwarden.domain.package import Ecosystem
 
 HIDDEN = "import base64\nexec(base64.b64decode('cHJpbnQoMSk='))\n"

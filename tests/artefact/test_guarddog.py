@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -15,9 +16,9 @@ import pytest
 from artefact_support import Desk, bomb, npm_of, tar_of, wheel_of, zip_of
 from guarddog_support import DROPPER, HIDDEN, Kennel, fake_guarddog
 
-from skillwarden.artefact import unpack
+from skillwarden.artefact import malware, unpack
 from skillwarden.artefact.archive import UnreadableArchiveError
-from skillwarden.artefact.guarddog import DEFAULT_PYTHON, GuardDog, NoGuardDogError, Unreadable
+from skillwarden.artefact.malware import DEFAULT_PYTHON, GuardDog, NoGuardDogError, Unreadable
 from skillwarden.domain.package import Ecosystem
 
 BASE64_EXEC = "threat-runtime-obfuscation-base64exec"
@@ -107,6 +108,37 @@ async def test_nothing_is_left_behind(
     (tmp_path / "work").mkdir()
     await kennel.rules(wheel_of({"a.py": HIDDEN}))
     assert list((tmp_path / "work").iterdir()) == []
+
+
+async def test_the_kernel_lets_it_read_only_what_it_is_given(tmp_path: Path) -> None:
+    """Where it can: the runner's own confinement, before anything hostile is read."""
+    secret, folder, cache = tmp_path / "key", tmp_path / "folder", tmp_path / "cache"
+    secret.write_text("secret")
+    folder.mkdir()
+    cache.mkdir()
+    (folder / "a.py").write_text("given")
+    lines = [
+        "import os, socket, sys",
+        "from pathlib import Path",
+        f"sys.path.append({str(Path(malware.__file__).parent)!r})",
+        "import guarddog_runner as runner",
+        f"cache = Path({str(cache)!r})",
+        "os.environ['GUARDDOG_TOP_PACKAGES_CACHE_LOCATION'] = str(cache)",
+        "runner._fill(cache)",
+        f"print(runner._confine(cache, [{str(folder)!r}]))",
+        f"print(Path({str(folder / 'a.py')!r}).read_text())",
+        f"for place in (Path({str(secret)!r}), Path('/etc/passwd')):",
+        "    try: print(place.read_text())",
+        "    except PermissionError: print('refused')",
+        "try: socket.create_connection(('127.0.0.1', 9))",
+        "except PermissionError: print('refused')",
+    ]
+    command = [str(DEFAULT_PYTHON), "-I", "-B", "-c", "\n".join(lines)]
+    env = {"PATH": os.defpath, "TMPDIR": str(cache)}
+    ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+    if ran.stdout.startswith("False"):
+        pytest.skip(f"this kernel cannot confine it: {ran.stderr}")
+    assert ran.stdout.split() == ["True", "given", "refused", "refused", "refused"], ran.stderr
 
 
 # -- what is unpacked ----------------------------------------------------------------------------------
@@ -232,7 +264,7 @@ async def test_an_answer_about_another_artefact_is_none(
     script = tmp_path / "liar.py"
     answer = {"folder": "/somewhere", "confined": True, "score": 0, "label": "low", "risks": []}
     script.write_text(f"print({json.dumps(answer)!r})\n")
-    monkeypatch.setattr("skillwarden.artefact.guarddog._RUNNER", str(script))
+    monkeypatch.setattr("skillwarden.artefact.malware._RUNNER", str(script))
     python = fake_guarddog(tmp_path / "env")
     assert "for another artefact" in await Kennel(desk, GuardDog(python)).refusal(wheel_of({"a.py": ""}))
 
@@ -243,7 +275,7 @@ async def test_garbage_is_no_answer(
 ) -> None:
     script = tmp_path / "garbage.py"
     script.write_text(f"print({said!r})\n")
-    monkeypatch.setattr("skillwarden.artefact.guarddog._RUNNER", str(script))
+    monkeypatch.setattr("skillwarden.artefact.malware._RUNNER", str(script))
     python = fake_guarddog(tmp_path / "env")
     assert await Kennel(desk, GuardDog(python)).refusal(wheel_of({"a.py": ""}))
     assert "not installed" in await problem(python)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from skillwarden.artefact.guarddog import DEFAULT_PYTHON
+from skillwarden.artefact.malware import DEFAULT_PYTHON
 from skillwarden.builders.pod import PREPARE_COMMAND, USER_ID
 
 

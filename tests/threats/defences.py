@@ -198,6 +198,20 @@ DEFENCES = (
         "artefact/test_guarddog.py",
     ),
     Defence(
+        "a hole in what GuardDog reads hostile files with",
+        "artefact/guarddog_runner.py",
+        "        sandbox.apply_sandbox(folders, [str(cache)])\n",
+        "",
+        "artefact/test_guarddog.py",
+    ),
+    Defence(
+        "an artefact that keeps GuardDog busy",
+        "depot/malware.py",
+        "        if answer.slow:\n",
+        "        if False:\n",
+        "depot/test_depot_malware.py",
+    ),
+    Defence(
         "malware among many lesser signs",
         "artefact/guarddog_runner.py",
         "(self._score(some) for some in (risks, *([risk] for risk in risks)))",
@@ -213,7 +227,7 @@ DEFENCES = (
     ),
     Defence(
         "an answer of GuardDog's about another artefact",
-        "artefact/guarddog.py",
+        "artefact/malware.py",
         '    if answer["folder"] != folder:\n',
         "    if False:\n",
         "artefact/test_guarddog.py",

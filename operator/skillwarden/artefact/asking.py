@@ -19,9 +19,18 @@ W = TypeVar("W")
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Why an artefact cannot be read; trying again with the same bytes gives the same."""
+    """Why an artefact cannot be read; trying again with the same bytes gives the same.
+
+    Attributes
+    ----------
+    reason
+        Which ends without a full stop.
+    slow
+        Whether that was found by waiting for a deadline.
+    """
 
     reason: str
+    slow: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +69,13 @@ class Questions(Generic[W, T]):
         answers, problem = await self.ask(wanted)
         left = wanted[len(answers) :]
         if len(wanted) == 1:
-            return answers or [Unreadable(problem)]
+            return answers or [problem]
         for one in left:
             alone, problem = await self.ask([one])
-            answers += alone or [Unreadable(problem)]
+            answers += alone or [problem]
         return answers
 
-    async def ask(self, wanted: Sequence[W]) -> tuple[list[T | Unreadable], str]:
+    async def ask(self, wanted: Sequence[W]) -> tuple[list[T | Unreadable], Unreadable]:
         """Return the answers that one process gave before it ended, and how it ended."""
         env = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", **(self.env or {})}
         try:
@@ -79,13 +88,13 @@ class Questions(Generic[W, T]):
                     memory_limit_bytes=self.memory_limit_bytes,
                 )
         except TimeoutError:
-            return [], f"reading it takes longer than {self.deadline_seconds:g} s"
+            return [], Unreadable(f"reading it takes longer than {self.deadline_seconds:g} s", slow=True)
         except (OutputTooLargeError, OSError) as error:
-            return [], f"it could not be read: {error}"
+            return [], Unreadable(f"it could not be read: {error}")
         answers = [self._answer(line) for line in ended.stdout.split(b"\n")[:-1]]
         last = ended.stderr.strip().rpartition("\n")[2][:200]
         how = f"the process that read it ended with {ended.status}{last and ': '}{last}"
-        return answers[: len(wanted)], how
+        return answers[: len(wanted)], Unreadable(how)
 
     def _answer(self, line: bytes) -> T | Unreadable:
         try:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from ..artefact.guarddog import GuardDog
+from ..artefact.malware import GuardDog
 from ..domain.artefact_facts import LockFacts
 from ..domain.errors import UnavailableError
 from ..domain.finding import ScanResult
