@@ -2,13 +2,15 @@
 #   docker build --target operator|runtime-python|runtime-node .
 #
 # Base images are arguments, so that a release pins them by digest (name@sha256:…). What is installed is
-# locked by hash in requirements/operator.txt; no package is built, and no build backend is run.
+# locked by hash in requirements/*.txt; no package is built, and no build backend is run.
 
 ARG PYTHON_IMAGE=python:3.12-slim-bookworm
 ARG RUNTIME_PYTHON_IMAGE=python:3.12-slim-bookworm
 ARG RUNTIME_NODE_IMAGE=node:24-bookworm-slim
 
 FROM ${PYTHON_IMAGE} AS build
+# yes: with GuardDog, for policies with findings.malware, in an environment of its own (some 140 MB).
+ARG GUARDDOG=no
 COPY requirements/operator.txt /tmp/operator.txt
 RUN python -m venv /opt/skillwarden \
  && /opt/skillwarden/bin/pip install --no-cache-dir --disable-pip-version-check \
@@ -21,6 +23,15 @@ RUN echo /opt/skillwarden/app > "$(/opt/skillwarden/bin/python -c 'import syscon
  && /opt/skillwarden/bin/python -m compileall -q /opt/skillwarden/app \
  && /opt/skillwarden/bin/python -I -c 'import skillwarden.sandbox.prepare, pip' \
  && /opt/skillwarden/bin/skillwarden --help > /dev/null
+COPY requirements/malware.txt /tmp/malware.txt
+RUN if [ "${GUARDDOG}" = yes ]; then \
+      python -m venv /opt/skillwarden/guarddog \
+      && /opt/skillwarden/guarddog/bin/pip install --no-cache-dir --disable-pip-version-check \
+           --require-hashes --only-binary :all: -r /tmp/malware.txt \
+      && /opt/skillwarden/guarddog/bin/python -m compileall -q /opt/skillwarden/guarddog/lib \
+      && /opt/skillwarden/guarddog/bin/python -I -B \
+           /opt/skillwarden/app/skillwarden/artefact/guarddog_runner.py version; \
+    fi
 
 # The operator, the depot and the sandbox's init container.
 FROM ${PYTHON_IMAGE} AS operator

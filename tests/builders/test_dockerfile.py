@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
+from skillwarden.artefact.malware import DEFAULT_PYTHON
 from skillwarden.builders.pod import PREPARE_COMMAND, USER_ID
 
 
@@ -32,6 +34,13 @@ def test_what_is_installed_is_locked_by_hash_and_never_built(stages: dict[str, s
     for line in installs:
         assert "--require-hashes" in line
         assert "--only-binary :all:" in line
+
+
+def test_guarddog_is_there_for_who_asks_and_where_the_depot_looks(stages: dict[str, str]) -> None:
+    assert "ARG GUARDDOG=no" in stages["build"]
+    assert "python -m venv /opt/skillwarden/guarddog" in stages["build"]
+    # The operator's interpreter is /opt/skillwarden/bin/python.
+    assert DEFAULT_PYTHON.relative_to(sys.prefix) == Path("guarddog/bin/python")
 
 
 @pytest.mark.parametrize("target", ["operator", "runtime-python", "runtime-node"])

@@ -173,6 +173,28 @@ def test_a_scanner_that_fails_is_not_a_pass(desk: Desk, monkeypatch: pytest.Monk
     assert "pip-audit" in ran.out
 
 
+LOOKING = make_policy(findings={"malware": "RequireApproval"})
+
+
+def test_malware_is_looked_for_where_the_policy_says_so(desk: Desk) -> None:
+    hidden = "import base64\nexec(base64.b64decode('cHJpbnQoMSk='))\n"
+    desk.index.wheel("gamma", files={"gamma_more.py": hidden})
+    assert desk.check().code == 0
+    ran = desk.check(policy=LOOKING)
+    assert ran.code == 1
+    assert "looks like malware (threat-runtime-obfuscation-base64exec): gamma_more.py:" in ran.said
+
+
+def test_without_guarddog_a_skill_that_needs_it_is_unjudged(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKILLWARDEN_GUARDDOG_PYTHON", str(desk.root / "nowhere"))
+    ran = desk.check(policy=LOOKING)
+    assert ran.code == 2
+    assert "GuardDog is not installed" in ran.said
+    assert str(desk.root / "nowhere") in ran.said
+
+
 # -- package entries that intake refuses ---------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "artefact"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from depot_support import SECRET, Index, running_depot, running_index

@@ -172,11 +172,20 @@ async def running_index() -> AsyncIterator[Index]:
 
 @contextlib.asynccontextmanager
 async def running_depot(
-    state: Path, *, settings: FetchSettings | None = None, max_size: int | None = None
+    state: Path,
+    *,
+    settings: FetchSettings | None = None,
+    max_size: int | None = None,
+    guarddog: Path | None = None,
 ) -> AsyncIterator[str]:
     """Serve a depot and yield its URL."""
     listening = Listening(host="127.0.0.1", port=0)
     async with serving(
-        state, listening, secret=SECRET, settings=settings or FetchSettings(), max_size=max_size
+        state,
+        listening,
+        secret=SECRET,
+        settings=settings or FetchSettings(),
+        max_size=max_size,
+        guarddog=guarddog,
     ) as runner:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"

@@ -10,6 +10,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from depot_support import SECRET, Index, make_lock, make_wheel
+
+from skillwarden.depot.client import DepotClient
+from skillwarden.depot.tokens import operator_token
 
 START = [sys.executable, "-c", "from skillwarden.cli.depot import app; app()"]
 
@@ -37,6 +41,27 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, by: str) -> None:
             assert answer.status == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+async def test_it_runs_guarddog_with_the_interpreter_that_its_environment_names(
+    index: Index, tmp_path: Path
+) -> None:
+    wheel = make_wheel("quiet")
+    index.add(wheel)
+    env = {**os.environ, "SKILLWARDEN_DEPOT_KEY": SECRET.decode()}
+    env["SKILLWARDEN_GUARDDOG_PYTHON"] = str(tmp_path / "nowhere")
+    command = [*START, "serve", "--state", str(tmp_path / "state"), "--listen", "127.0.0.1:0"]
+    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        url = "http://" + process.stderr.readline().split()[-1]
+        async with DepotClient(url, operator_token=operator_token(SECRET)) as client:
+            found = await client.detect_malware(make_lock(wheel, base=index.url), {"127.0.0.1"})
+        assert str(tmp_path / "nowhere") in found.problem
     finally:
         process.kill()
         process.wait()

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from depot_support import PLATFORM, Index, Wheel, make_lock, make_tarball, make_wheel
 
-from skillwarden.artefact import read
 from skillwarden.depot.client import DepotClient
 from skillwarden.depot.fetch import Fetcher
 from skillwarden.depot.inspect import Inspector
@@ -60,7 +59,7 @@ async def test_what_was_read_is_remembered_by_digest(
     index.add(wheel)
     lock = make_lock(wheel, base=index.url)
     first = await inspector.inspect(lock, HOSTS)
-    monkeypatch.setattr(read, "_ask", None)
+    monkeypatch.setattr("skillwarden.artefact.asking.run_bounded", None)
     assert await inspector.inspect(lock, HOSTS) == first
 
 

@@ -26,6 +26,7 @@ from skillwarden.depot.protocol import DepotFullError, InUse
 from skillwarden.depot.room import Room, bounded
 from skillwarden.depot.store import DepotStore
 from skillwarden.depot.tokens import operator_token
+from skillwarden.domain.artefact_facts import ArtefactFacts
 from skillwarden.domain.errors import IntegrityError, InvalidInputError
 from skillwarden.domain.finding import ScanResult
 from skillwarden.domain.lock import Lock
@@ -100,6 +101,8 @@ def test_the_least_recently_used_goes_and_reading_is_use(store: DepotStore) -> N
 def test_what_is_in_use_never_goes(store: DepotStore) -> None:
     wheel = make_wheel("used")
     lock = add_wheel(store, wheel)
+    store.put_facts(wheel.digest, {"": ArtefactFacts()})
+    store.put_detections(wheel.digest, (), version="3.2.0/1")
     source = store.put_content(b"source")
     given = keep(store, "given")
     fill(store, 20 - blocks(store))
@@ -112,6 +115,8 @@ def test_what_is_in_use_never_goes(store: DepotStore) -> None:
     assert store.get_lock(lock.digest) == lock
     assert store.lock_for_key(KEY) == lock
     assert store.latest_scan(lock.digest) is not None
+    assert store.get_facts(wheel.digest) is not None
+    assert store.get_detections(wheel.digest, version="3.2.0/1") == ()
     assert store.get_content(source) == b"source"
     assert store.get_input(given) == b"given"
 

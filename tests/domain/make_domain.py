@@ -45,6 +45,7 @@ SCANNERS_OF_KIND = {
     FindingKind.CONFUSION: ScannerName.CONFUSION,
     FindingKind.INSTALL_SCRIPT: ScannerName.ARTEFACT,
     FindingKind.LICENCE: ScannerName.ARTEFACT,
+    FindingKind.MALWARE: ScannerName.MALWARE,
 }
 
 

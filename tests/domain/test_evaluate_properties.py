@@ -78,6 +78,7 @@ FINDING_RULES = st.builds(
     install_script=ACTIONS,
     licence_deny=st.sampled_from([(), ("licence-0",), ("licence-*",)]),
     licence_unknown=ACTIONS,
+    malware=ACTIONS,
     min_release_age=st.sampled_from([None, timedelta(hours=72)]),
     release_age_action=ACTIONS,
 )

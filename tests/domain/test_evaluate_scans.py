@@ -24,7 +24,7 @@ from make_domain import (
 
 from skillwarden.domain.evaluate import advisories_stale, required_scanners, scan_gaps
 from skillwarden.domain.finding import FindingKind, ScannerName, ScannerReport, ScanState, Severity
-from skillwarden.domain.policy import Action, Enforcement, OnError, Policy
+from skillwarden.domain.policy import Action, Enforcement, FindingRules, OnError, Policy
 from skillwarden.domain.verdict import ComplianceReason, Verdict
 
 ALLOW, ASK, DENY = Action.ALLOW, Action.REQUIRE_APPROVAL, Action.DENY
@@ -41,8 +41,13 @@ EVERYTHING = make_finding_rules(
     confusion=ASK,
     install_script=ASK,
     licence_unknown=ASK,
+    malware=ASK,
     min_release_age=timedelta(hours=72),
 )
+
+
+def test_malware_is_not_looked_for_unless_somebody_asks() -> None:
+    assert ScannerName.MALWARE not in required_scanners([make_policy(findings=FindingRules())], LOCK)
 
 
 def strict(name: str = "base", **changes: Any) -> Policy:
@@ -99,6 +104,11 @@ def assert_no_verdict(verdict: Verdict, *, may_hold: bool) -> None:
             "a licence that is denied",
             [make_policy(findings=make_finding_rules(licence_deny=("AGPL-*",)))],
             {OSV, ScannerName.ARTEFACT},
+        ),
+        (
+            "malware that is looked for",
+            [make_policy(findings=make_finding_rules(malware=ASK))],
+            {OSV, ScannerName.MALWARE},
         ),
         (
             "a name that could be a company's",

@@ -88,6 +88,7 @@ def test_every_choice_of_actions_is_as_its_rule_says() -> None:
     kinds = {
         FindingKind.CONFUSION: ("confusion", "findings.confusion"),
         FindingKind.INSTALL_SCRIPT: ("install_script", "findings.installScript"),
+        FindingKind.MALWARE: ("malware", "findings.malware"),
     }
     for (kind, (field, rule)), action in product(kinds.items(), Action):
         finding = make_finding("a 1.0", "some-id", kind, summary="it does this")

@@ -147,8 +147,11 @@ def make_advisory(
 class World:
     """Everything that runs, and a thread with a loop of its own for all but the cluster."""
 
-    def __init__(self, root: Path, *, trust: bool = True, timing: Timing = FAST) -> None:
+    def __init__(
+        self, root: Path, *, trust: bool = True, timing: Timing = FAST, guarddog: Path | None = None
+    ) -> None:
         self.root = root
+        self.guarddog = guarddog
         self.index = PackageIndex()
         self.timing = timing
         self.trust = trust
@@ -206,6 +209,7 @@ class World:
                 Listening(unix=self.socket),
                 secret=KEY.encode(),
                 settings=FetchSettings(),
+                guarddog=self.guarddog,
             )
         )
         gateway = await Gateway.connect(kubeconfig=self.cluster.kubeconfig, user_agent="installer")

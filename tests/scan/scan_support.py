@@ -9,6 +9,7 @@ from pathlib import Path
 
 from skillwarden.domain.artefact_facts import ArtefactFacts, LockFacts
 from skillwarden.domain.lock import Lock
+from skillwarden.domain.malware import LockDetections
 
 
 def is_running(pid: int) -> bool:
@@ -28,3 +29,8 @@ async def until_ended(pids: Iterable[int]) -> None:
 async def plain_facts(lock: Lock) -> LockFacts:
     """What artefacts say that run nothing and are under the MIT licence."""
     return LockFacts({package.id: ArtefactFacts(licence="MIT") for package in lock.packages})
+
+
+async def nothing_detected(lock: Lock) -> LockDetections:
+    """What heuristics say of artefacts in which there is nothing to see."""
+    return LockDetections({package.id: () for package in lock.packages})

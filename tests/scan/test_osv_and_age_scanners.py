@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scan_support import plain_facts
+from scan_support import nothing_detected, plain_facts
 
 from skillwarden.advisories.errors import CorruptIndexError
 from skillwarden.advisories.feed import AdvisoryFeed
@@ -55,7 +55,9 @@ async def test_no_advisories_are_an_error_and_never_a_pass(make_lock: MakeLock, 
     assert report.error == "no advisories have been synced; run skillwarden advisories sync"
     osv = next(
         s
-        for s in default_scanners(AdvisoryFeed(tmp_path), read_facts=plain_facts)
+        for s in default_scanners(
+            AdvisoryFeed(tmp_path), read_facts=plain_facts, detect_malware=nothing_detected
+        )
         if s.name is ScannerName.OSV
     )
     assert (await osv.scan(make_lock("a==1"))).state is ScanState.ERROR
@@ -67,7 +69,9 @@ async def test_an_index_that_cannot_be_read_is_an_error_with_its_reason(
     path = make_index(make_advisory("PYSEC-1", "widget")).path
     (path / INDEX_NAME).write_bytes(b"garbage")
     runner = ScanRunner(
-        default_scanners(AdvisoryFeed(path), read_facts=plain_facts), deadline_seconds=30, max_concurrency=4
+        default_scanners(AdvisoryFeed(path), read_facts=plain_facts, detect_malware=nothing_detected),
+        deadline_seconds=30,
+        max_concurrency=4,
     )
     required = {ScannerName.OSV, ScannerName.PIP_AUDIT}
     result = await runner.scan(make_lock("widget==1.0"), advisory_revision="", required=required)

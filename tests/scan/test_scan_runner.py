@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from scan_support import plain_facts
+from scan_support import nothing_detected, plain_facts
 
 from skillwarden.domain.finding import Finding, FindingKind, ScannerName, ScannerReport, ScanState
 from skillwarden.domain.lock import Lock
@@ -185,7 +185,7 @@ def test_two_scanners_of_one_name_are_refused() -> None:
 
 
 async def test_without_advisories_the_advisory_scanners_err_and_the_others_work(make_lock: MakeLock) -> None:
-    runner = make_runner(*default_scanners(None, read_facts=plain_facts))
+    runner = make_runner(*default_scanners(None, read_facts=plain_facts, detect_malware=nothing_detected))
     result = await runner.scan(make_lock("widget==1.0"), advisory_revision="")
     states = {report.scanner: report.state for report in result.reports}
     assert states == {
@@ -196,6 +196,7 @@ async def test_without_advisories_the_advisory_scanners_err_and_the_others_work(
         ScannerName.TYPOSQUAT: ScanState.PASS,
         ScannerName.CONFUSION: ScanState.PASS,
         ScannerName.ARTEFACT: ScanState.FINDINGS,
+        ScannerName.MALWARE: ScanState.PASS,
     }
     for report in result.reports:
         if report.state is ScanState.ERROR:

@@ -1,8 +1,9 @@
-"""Makes the table of defences importable."""
+"""Makes the table of defences, and what other folders have for whole worlds, importable."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+for folder in ("artefact", "operator", "threats"):
+    sys.path.insert(0, str(Path(__file__).parent.parent / folder))

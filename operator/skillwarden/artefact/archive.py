@@ -67,7 +67,7 @@ def checked_name(name: str) -> str:
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
+def readable() -> Iterator[None]:
     """Turn what the standard library raises on damaged archives into one error."""
     try:
         yield
@@ -99,7 +99,7 @@ class ZipReader:
     def __init__(self, path: Path) -> None:
         bounds = _Bounds.of(path)
         self._members: dict[str, zipfile.ZipInfo] = {}
-        with _readable():
+        with readable():
             self._zip = zipfile.ZipFile(path)
         for info in self._zip.infolist():
             bounds.take(info.file_size)
@@ -125,8 +125,12 @@ class ZipReader:
         UnreadableArchiveError
             Where it is damaged, or larger than what is read of one.
         """
-        with _readable(), self._zip.open(self._members[name]) as file:
-            return _bounded(file, name)
+        with readable(), self.open(name) as file:
+            return bounded(file, name)
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open a member, within ``readable``: what damage raises while it is read is the caller's to turn."""
+        return self._zip.open(self._members[name])
 
 
 def read_tarball(path: Path, *, wanted: Callable[[str], bool]) -> tuple[frozenset[str], dict[str, bytes]]:
@@ -140,25 +144,39 @@ def read_tarball(path: Path, *, wanted: Callable[[str], bool]) -> tuple[frozense
     UnreadableArchiveError
         Where it is no such archive, breaks a bound, or a path leads out of it.
     """
-    bounds = _Bounds.of(path)
     names: set[str] = set()
     found: dict[str, bytes] = {}
-    with _readable(), tarfile.open(path, mode="r:gz") as archive:
+    with readable():
+        for name, source in tarball_files(path):
+            names.add(name)
+            if wanted(name):
+                found[name] = bounded(source, name)
+    return frozenset(names), found
+
+
+def tarball_files(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield names and bytes of a gzipped tar's files, as ``read_tarball`` sees them; within ``readable``."""
+    bounds = _Bounds.of(path)
+    with tarfile.open(path, mode="r:gz") as archive:
         for member in archive:
             bounds.take(max(member.size, 0))
             name = checked_name(member.name).partition("/")[2]
             if not member.isfile() or not name:
                 continue
-            names.add(name)
-            if wanted(name):
-                source = archive.extractfile(member)
-                assert source is not None  # noqa: S101 - a regular file has content
-                found[name] = _bounded(source, name)
-    return frozenset(names), found
+            source = archive.extractfile(member)
+            assert source is not None  # noqa: S101 - a regular file has content
+            yield name, source
 
 
-def _bounded(file: IO[bytes], name: str) -> bytes:
-    data = file.read(MAX_READ_BYTES + 1)
-    if len(data) > MAX_READ_BYTES:
-        raise UnreadableArchiveError(f"{name[:200]!r} in it is larger than {MAX_READ_BYTES >> 20} MiB")
+def bounded(file: IO[bytes], name: str, limit: int = MAX_READ_BYTES) -> bytes:
+    """Return the rest of a file.
+
+    Raises
+    ------
+    UnreadableArchiveError
+        Where it is larger than what is read of one.
+    """
+    data = file.read(limit + 1)
+    if len(data) > limit:
+        raise UnreadableArchiveError(f"{name[:200]!r} in it is larger than {limit >> 20} MiB")
     return data

@@ -24,6 +24,7 @@ app = typer.Typer(
 
 ENV_KEY = "SKILLWARDEN_DEPOT_KEY"
 ENV_INDEX = "SKILLWARDEN_INDEX_URL"
+ENV_GUARDDOG = "SKILLWARDEN_GUARDDOG_PYTHON"
 EXIT_FAILED = 1
 EXIT_USAGE = 64
 
@@ -66,6 +67,7 @@ def serve(  # noqa: PLR0917 - typer names every option by its parameter
     """Serve the depot until it is told to stop (SIGTERM, SIGINT).
 
     It holds the index's credentials: from netrc, or in the index URL of SKILLWARDEN_INDEX_URL.
+    SKILLWARDEN_GUARDDOG_PYTHON names the interpreter that runs GuardDog.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
@@ -81,7 +83,11 @@ def serve(  # noqa: PLR0917 - typer names every option by its parameter
         max_bytes=max_file_bytes,
     )
     try:
-        asyncio.run(_until_stopped(state, listening, secret=secret, settings=settings, max_size=limit))
+        asyncio.run(
+            _until_stopped(
+                state, listening, secret=secret, settings=settings, max_size=limit, guarddog=_guarddog()
+            )
+        )
     except SkillwardenError as error:
         raise _stop(error, EXIT_FAILED) from error
 
@@ -109,13 +115,21 @@ async def _until_stopped(
     secret: bytes,
     settings: FetchSettings,
     max_size: int | None,
+    guarddog: Path | None,
 ) -> None:
     stopped = stop_event()
-    async with serving(state, listening, secret=secret, settings=settings, max_size=max_size) as runner:
+    async with serving(
+        state, listening, secret=secret, settings=settings, max_size=max_size, guarddog=guarddog
+    ) as runner:
         for address in runner.addresses:
             where = address if isinstance(address, str) else f"{address[0]}:{address[1]}"
             typer.echo(f"depot: listening on {where}", err=True)
         await stopped.wait()
+
+
+def _guarddog() -> Path | None:
+    python = os.environ.get(ENV_GUARDDOG)
+    return Path(python).absolute() if python else None
 
 
 def _size(text: str) -> int:

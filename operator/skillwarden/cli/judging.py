@@ -31,7 +31,7 @@ from ..services.offline import OfflineCase, judge_offline
 from ..services.ports import SandboxSetup
 from ..services.records import SkillRecord, agent_record, policy_record, skill_record
 from ..services.runtimes import choose_platform
-from ..services.stages import Stages, reader_of
+from ..services.stages import Stages, malware_detector_of, reader_of
 from ..services.store import readable
 from .manifests import Given, baseline_policies, read_documents
 
@@ -171,9 +171,9 @@ async def bench(settings: Settings, advisories: Path | None) -> AsyncIterator[Be
         feed = AdvisoryFeed(await _advisories(advisories, settings, stack))
         store = DepotStore(settings.state_dir / "depot")
         fetcher = await stack.enter_async_context(Fetcher(store))
-        depot = LocalDepot(store, fetcher)
+        depot = LocalDepot(store, fetcher, guarddog=settings.guarddog_python)
         scans = ScanRunner(
-            default_scanners(feed, read_facts=reader_of(depot)),
+            default_scanners(feed, read_facts=reader_of(depot), detect_malware=malware_detector_of(depot)),
             deadline_seconds=settings.scan_deadline,
             max_concurrency=4,
         )

@@ -16,6 +16,7 @@ from ..domain.content import digest_of
 from ..domain.errors import IntegrityError, InvalidInputError, UnavailableError
 from ..domain.finding import ScanResult
 from ..domain.lock import Lock
+from ..domain.malware import Detection, LockDetections
 from ..domain.package import Ecosystem, PackageId
 from .digests import hex_of
 from .protocol import DepotFullError, FetchReport, InUse, Usage
@@ -115,6 +116,13 @@ class DepotClient:
         if facts is None:
             raise UnavailableError(f"the depot lost the lock {lock.digest} between two calls.")
         return facts
+
+    async def detect_malware(self, lock: Lock, allowed_hosts: Collection[str] = ()) -> LockDetections:
+        """Return what heuristics detect in a lock's artefacts; a lock that the depot lacks is put first."""
+        found = _read(_lock_detections, await self._ask_of(lock, "malware", allowed_hosts))
+        if found is None:
+            raise UnavailableError(f"the depot lost the lock {lock.digest} between two calls.")
+        return found
 
     async def mark(self, holder: str, in_use: InUse, *, seconds: float) -> Usage:
         """Say what is in use for some time, in place of what this holder said before."""
@@ -252,10 +260,27 @@ def _report(record: Mapping[str, Any]) -> tuple[frozenset[PackageId], tuple[Miss
 def _lock_facts(record: Mapping[str, Any]) -> LockFacts:
     return LockFacts(
         known={_package(row["package"]): ArtefactFacts.from_json(row["facts"]) for row in record["known"]},
-        unread=tuple(
-            MissingArtefact(_package(row["package"]), str(row["message"]), bool(row["retryable"]))
-            for row in record["unread"]
-        ),
+        unread=_unread(record),
+    )
+
+
+def _lock_detections(record: Mapping[str, Any]) -> LockDetections:
+    return LockDetections(
+        known={
+            _package(row["package"]): tuple(
+                Detection(str(rule), str(text)) for rule, text in row["detections"]
+            )
+            for row in record["known"]
+        },
+        unread=_unread(record),
+        problem=str(record["problem"]),
+    )
+
+
+def _unread(record: Mapping[str, Any]) -> tuple[MissingArtefact, ...]:
+    return tuple(
+        MissingArtefact(_package(row["package"]), str(row["message"]), bool(row["retryable"]))
+        for row in record["unread"]
     )
 
 

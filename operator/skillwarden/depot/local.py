@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from ..artefact.malware import GuardDog
 from ..domain.artefact_facts import LockFacts
 from ..domain.errors import UnavailableError
 from ..domain.finding import ScanResult
 from ..domain.lock import Lock
+from ..domain.malware import LockDetections
 from .fetch import Fetcher
 from .inspect import Inspector
+from .malware import MalwareDetector
 from .protocol import DepotFullError, FetchReport, InUse, Usage
 from .store import DepotStore
 
@@ -29,12 +33,15 @@ class LocalDepot:
         A folder of this machine.
     fetcher
         Entered by the caller.
+    guarddog
+        Interpreter of GuardDog's environment; ``None``: the one that is looked for by itself.
     """
 
-    def __init__(self, store: DepotStore, fetcher: Fetcher) -> None:
+    def __init__(self, store: DepotStore, fetcher: Fetcher, *, guarddog: Path | None = None) -> None:
         self._store = store
         self._fetcher = fetcher
         self._inspector = Inspector(store, fetcher)
+        self._detector = MalwareDetector(store, fetcher, GuardDog(guarddog))
 
     async def put_content(self, data: bytes) -> str:
         """Keep a packed source."""
@@ -72,6 +79,13 @@ class LocalDepot:
         """Return what a lock's artefacts say of themselves."""
         try:
             return await self._inspector.inspect(lock, allowed_hosts)
+        except OSError as error:
+            raise store_failed(error) from error
+
+    async def detect_malware(self, lock: Lock, allowed_hosts: Collection[str] = ()) -> LockDetections:
+        """Return what heuristics detect in a lock's artefacts."""
+        try:
+            return await self._detector.detect(lock, allowed_hosts)
         except OSError as error:
             raise store_failed(error) from error
 

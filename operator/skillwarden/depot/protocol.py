@@ -10,6 +10,7 @@ from ..domain.artefact_facts import LockFacts, MissingArtefact
 from ..domain.errors import UnavailableError
 from ..domain.finding import ScanResult
 from ..domain.lock import Lock
+from ..domain.malware import LockDetections
 
 
 class DepotFullError(UnavailableError):
@@ -124,6 +125,13 @@ class Depot(Protocol):
         """Return what a lock's artefacts say of themselves, fetching what is not there yet.
 
         Parameters as ``fetch``; what cannot be had or read is among ``unread``.
+        """
+        ...
+
+    async def detect_malware(self, lock: Lock, allowed_hosts: Collection[str] = ()) -> LockDetections:
+        """Return what heuristics detect in a lock's artefacts, fetching what is not there yet.
+
+        Parameters as ``fetch``; what cannot be had or looked at is among ``unread``.
         """
         ...
 

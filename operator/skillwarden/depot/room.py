@@ -39,7 +39,7 @@ _HOPELESS_SECONDS = 10.0
 _BLOCK = 4096
 MARKS = "marks"
 #: What a collection may delete from.
-KINDS = ("artefacts", "contents", "inputs", "locks", "keys", "scans", "facts")
+KINDS = ("artefacts", "contents", "inputs", "locks", "keys", "scans", "facts", "malware")
 
 
 class _InDoubtError(Exception):
@@ -217,7 +217,7 @@ class _InUse:
         self._paths.add(path)
         for algorithm, digest in artefacts:
             self._paths.add(self._root / "artefacts" / algorithm / digest[:2] / digest)
-            self._paths.add(self._root / "facts" / f"{algorithm}-{digest}")
+            self._paths |= {self._root / kind / f"{algorithm}-{digest}" for kind in ("facts", "malware")}
 
     def keeps(self, entry: _Entry) -> bool:
         """Whether a file is in use or may be; looks into a resolution's key for the lock that it leads to."""

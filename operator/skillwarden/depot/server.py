@@ -10,14 +10,16 @@ import base64
 import binascii
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from ..domain import content
+from ..domain.artefact_facts import MissingArtefact
 from ..domain.errors import IntegrityError, InvalidInputError, SkillwardenError, UnavailableError
 from ..domain.finding import ScanResult
 from ..domain.lock import Lock
@@ -47,7 +49,9 @@ DEPOT: web.AppKey[Depot] = web.AppKey("depot")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def build_app(store: DepotStore, fetcher: Fetcher, *, secret: bytes) -> web.Application:
+def build_app(
+    store: DepotStore, fetcher: Fetcher, *, secret: bytes, guarddog: Path | None = None
+) -> web.Application:
     """Return the application.
 
     Parameters
@@ -56,6 +60,8 @@ def build_app(store: DepotStore, fetcher: Fetcher, *, secret: bytes) -> web.Appl
         What is served; the fetcher is entered by the caller.
     secret
         The key that tokens derive from, at least 32 bytes.
+    guarddog
+        Interpreter of GuardDog's environment; ``None``: the one that is looked for by itself.
 
     Raises
     ------
@@ -64,7 +70,7 @@ def build_app(store: DepotStore, fetcher: Fetcher, *, secret: bytes) -> web.Appl
     """
     check_secret(secret)
     app = web.Application(middlewares=[_errors, _authentication(secret)], client_max_size=MAX_SCAN_BYTES)
-    app[DEPOT] = LocalDepot(store, fetcher)
+    app[DEPOT] = LocalDepot(store, fetcher, guarddog=guarddog)
     app[sandbox_api.STORE] = store
     app.router.add_get("/healthz", _health)
     for kind in ("contents", "inputs"):
@@ -75,6 +81,7 @@ def build_app(store: DepotStore, fetcher: Fetcher, *, secret: bytes) -> web.Appl
     app.router.add_get("/v1/locks/{digest}", _get_lock)
     app.router.add_post("/v1/locks/{digest}/fetch", _fetch)
     app.router.add_post("/v1/locks/{digest}/inspect", _inspect)
+    app.router.add_post("/v1/locks/{digest}/malware", _malware)
     app.router.add_get("/v1/lock-keys/{key}", _lock_for_key)
     app.router.add_put("/v1/scans/{digest}", _put_scan)
     app.router.add_get("/v1/scans/{digest}", _get_scan)
@@ -258,11 +265,23 @@ async def _asked(request: web.Request) -> tuple[Lock, list[str]]:
 async def _inspect(request: web.Request) -> web.Response:
     found = await request.app[DEPOT].inspect(*await _asked(request))
     rows = [{"package": _row(id_), "facts": facts.to_json()} for id_, facts in sorted(found.known.items())]
-    lost = [
-        {"package": _row(item.package), "message": item.message, "retryable": item.retryable}
-        for item in found.unread
+    return web.json_response({"known": rows, "unread": _lost(found.unread)})
+
+
+async def _malware(request: web.Request) -> web.Response:
+    found = await request.app[DEPOT].detect_malware(*await _asked(request))
+    rows = [
+        {"package": _row(id_), "detections": [[item.rule, item.text] for item in detections]}
+        for id_, detections in sorted(found.known.items())
     ]
-    return web.json_response({"known": rows, "unread": lost})
+    return web.json_response({"known": rows, "unread": _lost(found.unread), "problem": found.problem})
+
+
+def _lost(unread: Iterable[MissingArtefact]) -> list[dict[str, Any]]:
+    return [
+        {"package": _row(item.package), "message": item.message, "retryable": item.retryable}
+        for item in unread
+    ]
 
 
 def _row(package: PackageId) -> list[str]:

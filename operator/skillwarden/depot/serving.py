@@ -33,6 +33,7 @@ async def serving(
     secret: bytes,
     settings: FetchSettings,
     max_size: int | None = None,
+    guarddog: Path | None = None,
 ) -> AsyncIterator[web.AppRunner]:
     """Serve a depot for the time of the context; ``runner.addresses`` tells where.
 
@@ -46,7 +47,7 @@ async def serving(
     except OSError as error:
         raise UnavailableError(f"the folder {state} cannot be used: {error.strerror}.") from error
     async with Fetcher(store, settings=settings) as fetcher:
-        runner = build_runner(build_app(store, fetcher, secret=secret))
+        runner = build_runner(build_app(store, fetcher, secret=secret, guarddog=guarddog))
         await runner.setup()
         try:
             if listening.unix is not None:

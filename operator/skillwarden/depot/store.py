@@ -1,8 +1,8 @@
 """The content-addressed store on disk: whole files by digest, and nothing that fails its hash is served.
 
 Layout below the root: ``artefacts/<algorithm>/ab/<hash>``, ``contents/``, ``inputs/`` (raw bytes, named by
-their hash); ``locks/``, ``keys/``, ``scans/``, ``facts/`` (sealed JSON records); ``tmp/`` (what is being
-written).
+their hash); ``locks/``, ``keys/``, ``scans/``, ``facts/``, ``malware/`` (sealed JSON records); ``tmp/`` (what
+is being written).
 All methods block; on an event loop they are called through ``asyncio.to_thread``.
 """
 
@@ -21,6 +21,7 @@ from ..domain.artefact_facts import FACTS_VERSION, ArtefactFacts
 from ..domain.content import digest_of
 from ..domain.finding import ScanResult
 from ..domain.lock import Lock
+from ..domain.malware import Detection
 from . import files
 from .digests import hex_of, split_artefact_digest
 from .protocol import InUse, Usage
@@ -50,7 +51,18 @@ class DepotStore:
         root = root.absolute()
         self._root = root
         self._temp = root / "tmp"
-        for folder in ("artefacts", "contents", "inputs", "locks", "keys", "scans", "facts", "tmp", MARKS):
+        for folder in (
+            "artefacts",
+            "contents",
+            "inputs",
+            "locks",
+            "keys",
+            "scans",
+            "facts",
+            "malware",
+            "tmp",
+            MARKS,
+        ):
             (root / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
         files.sweep(self._temp)
         self.room = Room(root, limit=bounded(root, max_size))
@@ -207,6 +219,22 @@ class DepotStore:
             return None
         return {folder: ArtefactFacts.from_json(row) for folder, row in record["folders"].items()}
 
+    # What heuristics detect in them.
+
+    def put_detections(self, digest: str, detections: tuple[Detection, ...], *, version: str) -> None:
+        """Keep what some version of the heuristics detected in an artefact."""
+        rows = [[item.rule, item.text] for item in detections]
+        self._put_record(
+            self._malware_path(digest), {"version": version, "digest": digest, "detections": rows}
+        )
+
+    def get_detections(self, digest: str, *, version: str) -> tuple[Detection, ...] | None:
+        """Return what was detected in an artefact, or ``None``; another version's word does not count."""
+        record = self._get_record(self._malware_path(digest))
+        if not record or record["digest"] != digest or record["version"] != version:
+            return None
+        return tuple(Detection(rule, text) for rule, text in record["detections"])
+
     def _put_bytes(self, kind: str, data: bytes) -> str:
         digest = digest_of(data)
         if self._get_bytes(kind, digest) is None:
@@ -259,6 +287,10 @@ class DepotStore:
     def _facts_path(self, digest: str) -> Path:
         algorithm, name = split_artefact_digest(digest)
         return self._root / "facts" / f"{algorithm}-{name}"
+
+    def _malware_path(self, digest: str) -> Path:
+        algorithm, name = split_artefact_digest(digest)
+        return self._root / "malware" / f"{algorithm}-{name}"
 
     def _lock_path(self, digest: str) -> Path:
         return self._root / "locks" / hex_of(digest)

@@ -31,6 +31,7 @@ class FindingKind(StrEnum):
     RELEASE_AGE = "releaseAge"
     INSTALL_SCRIPT = "installScript"
     LICENCE = "licence"
+    MALWARE = "malware"
 
 
 class ScannerName(StrEnum):
@@ -43,6 +44,7 @@ class ScannerName(StrEnum):
     CONFUSION = "confusion"
     AGE = "age"
     ARTEFACT = "artefact"
+    MALWARE = "malware"
 
 
 #: Which scanners must have answered before a kind of finding counts as looked for (DESIGN 1.1).
@@ -54,12 +56,13 @@ SCANNERS_BY_KIND: Mapping[FindingKind, frozenset[ScannerName]] = {
     FindingKind.RELEASE_AGE: frozenset({ScannerName.AGE}),
     FindingKind.INSTALL_SCRIPT: frozenset({ScannerName.ARTEFACT}),
     FindingKind.LICENCE: frozenset({ScannerName.ARTEFACT}),
+    FindingKind.MALWARE: frozenset({ScannerName.MALWARE}),
 }
 
 #: Kinds that report a fact of every package, which only a policy makes a ground.
 FACTS = frozenset({FindingKind.RELEASE_AGE, FindingKind.LICENCE})
 #: Scanners that read the artefacts themselves: the depot must have them first.
-READS_ARTEFACTS = frozenset({ScannerName.ARTEFACT})
+READS_ARTEFACTS = frozenset({ScannerName.ARTEFACT, ScannerName.MALWARE})
 
 #: Scanners that look at the packages of one ecosystem only; the others look at all.
 _ECOSYSTEM_BY_SCANNER: Mapping[ScannerName, Ecosystem] = {
@@ -93,7 +96,7 @@ class Finding:
         The package it is about. A finding made by name alone, before resolution, has version ``""``.
     id
         Stable identity within the kind: an advisory's id, the resembled name, ``released``, a hook, an SPDX
-        expression.
+        expression, a heuristic rule.
     severity
         For vulnerabilities; Unknown for the others.
     summary

@@ -58,6 +58,8 @@ def ruling(rules: FindingRules, finding: Finding) -> Ruling:
         case FindingKind.LICENCE:
             denied = bool(rules.licence_deny) and denied_licences(finding.id, rules.licence_deny)
             return Ruling(Action.DENY if denied else Action.ALLOW, "findings.licence.deny")
+        case FindingKind.MALWARE:
+            return Ruling(rules.malware, "findings.malware")
         case FindingKind.RELEASE_AGE:
             return age_ruling(rules, None, None)
 
@@ -126,6 +128,8 @@ def _what(finding: Finding, policy: Policy) -> str:
         case FindingKind.LICENCE:
             denied = listed(denied_licences(finding.id, policy.findings.licence_deny))
             return f"has the licence {identity}, and there is no way around {denied}"
+        case FindingKind.MALWARE:
+            return f"looks like malware ({identity}){summary}"
         case FindingKind.RELEASE_AGE if finding.published_at is None:
             return "has an upload time that the index does not tell"
         case FindingKind.RELEASE_AGE:

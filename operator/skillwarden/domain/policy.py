@@ -177,6 +177,8 @@ class FindingRules:
         SPDX identifiers (``*`` stands for any run of characters) that are denied.
     licence_unknown
         For a package whose licence cannot be read.
+    malware
+        For code that heuristics take for malware; ``Allow``: it is not looked for.
     min_release_age
         Artefacts younger than this take ``release_age_action``; ``None``: age does not count.
     source
@@ -197,6 +199,7 @@ class FindingRules:
     install_script: Action = Action.REQUIRE_APPROVAL
     licence_deny: tuple[str, ...] = ()
     licence_unknown: Action = Action.ALLOW
+    malware: Action = Action.ALLOW
     min_release_age: timedelta | None = None
     release_age_action: Action = Action.REQUIRE_APPROVAL
     source: Mapping[Severity, Action] = field(
@@ -228,6 +231,8 @@ class FindingRules:
                 return self.install_script is not Action.ALLOW
             case FindingKind.LICENCE:
                 return bool(self.licence_deny) or self.licence_unknown is not Action.ALLOW
+            case FindingKind.MALWARE:
+                return self.malware is not Action.ALLOW
             case FindingKind.RELEASE_AGE:
                 return self.min_release_age is not None and self.release_age_action is not Action.ALLOW
 

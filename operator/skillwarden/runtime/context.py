@@ -54,7 +54,7 @@ from ..services.reconcile_approval import ApprovalReconciler
 from ..services.reconcile_run import RunReconciler
 from ..services.reconcile_skill import SkillReconciler
 from ..services.sources import ConfigMapSources
-from ..services.stages import Stages, reader_of
+from ..services.stages import Stages, malware_detector_of, reader_of
 from ..services.store import Store
 from ..services.strays import StrayCatcher
 from ..services.tools import Tools
@@ -176,7 +176,10 @@ async def operator(settings: Settings, *, timing: Timing | None = None) -> Async
         feed = AdvisoryFeed(settings.advisories)
         scans = ScanRunner(
             default_scanners(
-                feed, read_facts=reader_of(depot), memory_limit_bytes=settings.tool_memory_bytes
+                feed,
+                read_facts=reader_of(depot),
+                detect_malware=malware_detector_of(depot),
+                memory_limit_bytes=settings.tool_memory_bytes,
             ),
             deadline_seconds=settings.scan_deadline,
             max_concurrency=4,

@@ -161,6 +161,9 @@ class Settings(BaseSettings):
         Further hosts that artefacts may come from, of either ecosystem.
     resolve_deadline, scan_deadline
         Seconds.
+    guarddog_python
+        Interpreter of GuardDog's environment, for ``skillwarden check``; the depot reads the same variable.
+        Unset: the one in our own environment's folder ``guarddog``.
     tool_memory
         MiB that a resolver, or a tool that a scanner runs, may have for itself; less than the container may.
     workers, stage_concurrency
@@ -227,6 +230,7 @@ class Settings(BaseSettings):
     index_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     resolve_deadline: float = Field(default=60.0, gt=0)
     scan_deadline: float = Field(default=60.0, gt=0)
+    guarddog_python: Path | None = None
     tool_memory: int = Field(default=TOOL_MEMORY >> 20, ge=128, le=65536)
     workers: int = Field(default=8, ge=1, le=64)
     stage_concurrency: int = Field(default=2, ge=1, le=32)
@@ -248,7 +252,7 @@ class Settings(BaseSettings):
             return tuple(word.strip() for word in value.split(",") if word.strip())
         return value
 
-    @field_validator("state_dir", "advisories_dir", "index_netrc")
+    @field_validator("state_dir", "advisories_dir", "index_netrc", "guarddog_python")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         """Tools are started in folders of their own."""

@@ -14,11 +14,11 @@ from skillwarden.domain.licence import UNKNOWN
 from skillwarden.domain.lock import Lock
 from skillwarden.domain.package import PackageId
 
-from .protocol import answered, failed
+from .ending import unread
+from .protocol import answered
 
 #: Has a lock's artefacts read, wherever they are.
 ReadFacts = Callable[[Lock], Awaitable[LockFacts]]
-_SHOWN = 3
 
 
 class ArtefactScanner:
@@ -39,14 +39,7 @@ class ArtefactScanner:
         """Report hooks and licences of every package."""
         facts = await self._read(lock)
         if facts.unread:
-            shown = "; ".join(f"{item.package}: {item.message}" for item in facts.unread[:_SHOWN])
-            more = f" and {len(facts.unread) - _SHOWN} more" if len(facts.unread) > _SHOWN else ""
-            return failed(
-                self.name,
-                f"{len(facts.unread)} artefact(s) could not be read: {shown}{more}",
-                audited=facts.known,
-                retryable=any(item.retryable for item in facts.unread),
-            )
+            return unread(self.name, facts.unread, audited=facts.known)
         findings = [
             finding for package, known in facts.known.items() for finding in _findings(package, known)
         ]

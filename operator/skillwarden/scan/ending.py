@@ -1,12 +1,19 @@
-"""How a tool that a scanner ran came to an end which is no answer, and what would mend it."""
+"""How a scanner came to an end which is no answer, and what would mend it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from ..advisories.record import one_line
 from ..bounded import MORE_MEMORY, Finished, speaks_of_memory
+from ..domain.artefact_facts import MissingArtefact
+from ..domain.finding import ScannerName, ScannerReport
+from ..domain.package import PackageId
+from .protocol import failed
 
 #: Of what a tool said: what would mend it comes after, and must not be cut off where the message is shown.
 _SHOWN = 50
+_SHOWN_PACKAGES = 3
 
 
 def ended(tool: str, finished: Finished, why: str, *, said: str) -> str:
@@ -29,3 +36,17 @@ def ended(tool: str, finished: Finished, why: str, *, said: str) -> str:
         remedy = f"it needs more memory: {MORE_MEMORY}"
     how = f"{tool} ended with exit code {finished.status} and {why}{words}"
     return f"{how}. It is tried again; if this stays, {remedy}"
+
+
+def unread(
+    scanner: ScannerName, missing: Sequence[MissingArtefact], *, audited: Iterable[PackageId]
+) -> ScannerReport:
+    """Return the report of a scanner that could not look at some artefacts."""
+    shown = "; ".join(f"{item.package}: {item.message}" for item in missing[:_SHOWN_PACKAGES])
+    more = f" and {len(missing) - _SHOWN_PACKAGES} more" if len(missing) > _SHOWN_PACKAGES else ""
+    return failed(
+        scanner,
+        f"{len(missing)} artefact(s) could not be read: {shown}{more}",
+        audited=audited,
+        retryable=any(item.retryable for item in missing),
+    )

@@ -10,6 +10,7 @@ from ..bounded import TOOL_MEMORY
 from .age import AgeScanner
 from .artefact import ArtefactScanner, ReadFacts
 from .confusion import ConfusionScanner
+from .malware import DetectMalware, MalwareScanner
 from .npm_audit import NpmAuditScanner
 from .osv import OsvScanner
 from .pip_audit import PipAuditScanner
@@ -21,6 +22,7 @@ def default_scanners(
     advisories: AdvisoryFeed | AdvisoryIndex | None,
     *,
     read_facts: ReadFacts,
+    detect_malware: DetectMalware,
     allowed_names: frozenset[str] = frozenset(),
     memory_limit_bytes: int = TOOL_MEMORY,
 ) -> tuple[Scanner, ...]:
@@ -33,6 +35,8 @@ def default_scanners(
         advisories then end in an error.
     read_facts
         Has a lock's artefacts read.
+    detect_malware
+        Has them looked at for malware.
     allowed_names
         Normalised names that are never taken for typosquats.
     memory_limit_bytes
@@ -47,6 +51,7 @@ def default_scanners(
         ConfusionScanner(),
         AgeScanner(),
         ArtefactScanner(read_facts),
+        MalwareScanner(detect_malware),
     )
 
 

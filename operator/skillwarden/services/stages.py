@@ -19,6 +19,7 @@ from ..domain.conditions import ResolvedReason, SandboxReason
 from ..domain.errors import IntegrityError, SkillwardenError, UnavailableError
 from ..domain.finding import READS_ARTEFACTS, ScannerName, ScanResult
 from ..domain.lock import Lock, Platform, resolution_key
+from ..domain.malware import LockDetections
 from ..domain.package import DeclaredPackage
 from ..domain.pins import Pins
 from ..resolve.errors import SourceOnlyError
@@ -397,6 +398,15 @@ def reader_of(depot: Depot) -> Callable[[Lock], Awaitable[LockFacts]]:
         return await depot.inspect(lock, artefact_hosts(lock))
 
     return read
+
+
+def malware_detector_of(depot: Depot) -> Callable[[Lock], Awaitable[LockDetections]]:
+    """Return what has a lock's artefacts looked at for malware by a depot, for the scanners."""
+
+    async def detect(lock: Lock) -> LockDetections:
+        return await depot.detect_malware(lock, artefact_hosts(lock))
+
+    return detect
 
 
 def _covers(result: ScanResult | None, required: frozenset[ScannerName]) -> bool:

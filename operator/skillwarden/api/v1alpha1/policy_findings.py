@@ -143,6 +143,14 @@ class Findings(ApiModel):
         json_schema_extra=DEFAULT_EMPTY,
         description="What follows from a package's licence, as its artefact states it.",
     )
+    malware: domain.Action = Field(
+        default=domain.Action.ALLOW,
+        description=(
+            "What follows where heuristics (GuardDog) take a package's code for malware. They err at times:"
+            " RequireApproval suits most. Allow: it is not looked for. Anything else needs GuardDog in the"
+            " depot's image, and nothing is launched without its answer."
+        ),
+    )
     min_release_age: MinReleaseAge | None = Field(
         default=None, description="What happens with artefacts that are very new. Absent: age does not count."
     )
@@ -162,6 +170,7 @@ class Findings(ApiModel):
             install_script=self.install_script,
             licence_deny=tuple(self.licence.deny),
             licence_unknown=self.licence.unknown,
+            malware=self.malware,
             min_release_age=parse_duration(age.duration) if age else None,
             release_age_action=age.action if age else domain.Action.REQUIRE_APPROVAL,
             source=self.source.to_domain(),
