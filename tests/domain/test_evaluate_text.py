@@ -14,6 +14,7 @@ from make_domain import (
     make_finding,
     make_finding_rules,
     make_lock,
+    make_package_age,
     make_policy,
     make_report,
     make_rule,
@@ -167,6 +168,26 @@ def test_a_young_artefact_is_said_without_the_time(age: timedelta | None, part: 
     policy = make_policy(findings=make_finding_rules(min_release_age=timedelta(hours=72)))
     reason = only(policy, make_age("six 1.15", age))
     assert part in reason.message
+    assert fix in reason.fix
+    assert str(NOW.year) not in reason.message + reason.fix
+
+
+@pytest.mark.parametrize(
+    ("age", "part", "fix"),
+    [
+        (
+            timedelta(hours=1),
+            "less than 720h old; a name that was made up",
+            "the package is the one that was meant",
+        ),
+        (None, "whose age the index does not tell", "approval"),
+    ],
+)
+def test_a_young_project_is_said_without_the_time(age: timedelta | None, part: str, fix: str) -> None:
+    policy = make_policy(findings=make_finding_rules(min_package_age=timedelta(hours=720)))
+    reason = only(policy, make_package_age("six 1.15", age))
+    assert part in reason.message
+    assert "findings.minPackageAge" in reason.message
     assert fix in reason.fix
     assert str(NOW.year) not in reason.message + reason.fix
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from skillwarden.domain.artefact_facts import ArtefactFacts, LockFacts
+from skillwarden.domain.first_seen import FirstSeen
 from skillwarden.domain.lock import Lock
+
+LONG_AGO = datetime(2015, 3, 4, tzinfo=UTC)
 
 
 def is_running(pid: int) -> bool:
@@ -28,3 +32,8 @@ async def until_ended(pids: Iterable[int]) -> None:
 async def plain_facts(lock: Lock) -> LockFacts:
     """What artefacts say that run nothing and are under the MIT licence."""
     return LockFacts({package.id: ArtefactFacts(licence="MIT") for package in lock.packages})
+
+
+async def plain_first_seen(lock: Lock) -> FirstSeen:
+    """An index whose projects are all old."""
+    return FirstSeen({package.id: LONG_AGO for package in lock.packages}, {})

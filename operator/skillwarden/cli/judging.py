@@ -21,7 +21,7 @@ from ..depot.store import DepotStore
 from ..domain.assess import Assessment, Evidence
 from ..domain.errors import InvalidInputError, UnavailableError
 from ..domain.policy import Maturity
-from ..runtime.context import closure_resolver, sandbox_setup, utc_now
+from ..runtime.context import closure_resolver, project_ages, sandbox_setup, utc_now
 from ..runtime.settings import Settings
 from ..scan.factory import default_scanners
 from ..scan.names import name_findings
@@ -173,7 +173,7 @@ async def bench(settings: Settings, advisories: Path | None) -> AsyncIterator[Be
         fetcher = await stack.enter_async_context(Fetcher(store))
         depot = LocalDepot(store, fetcher)
         scans = ScanRunner(
-            default_scanners(feed, read_facts=reader_of(depot)),
+            default_scanners(feed, read_facts=reader_of(depot), ask_first_seen=project_ages(settings).of),
             deadline_seconds=settings.scan_deadline,
             max_concurrency=4,
         )

@@ -28,6 +28,8 @@ from ..handlers.watch import Watcher, WatchPlan
 from ..kube.gateway import Gateway
 from ..kube.kinds import Kind
 from ..resolve.closure import ClosureResolver
+from ..resolve.first_seen import ProjectAges
+from ..resolve.first_seen_memory import FirstSeenMemory
 from ..resolve.npm import NpmResolver
 from ..resolve.npm_settings import NpmSettings
 from ..resolve.python import PythonResolver
@@ -110,6 +112,18 @@ def closure_resolver(settings: Settings) -> ClosureResolver:
     )
 
 
+def project_ages(settings: Settings) -> ProjectAges:
+    """Return what asks the resolvers' own indexes since when they have projects."""
+    python, npm = resolver_settings(settings), npm_settings(settings)
+    return ProjectAges(
+        python=python,
+        npm=npm,
+        index_url=PythonResolver(python).index_url,
+        registry_url=NpmResolver(npm).registry_url,
+        memory=FirstSeenMemory(settings.state_dir / "cache" / "first-seen.sqlite"),
+    )
+
+
 def sandbox_setup(settings: Settings, *, key: bytes) -> SandboxSetup:
     """Return what the settings say about every sandbox."""
     depot = settings.depot
@@ -176,7 +190,10 @@ async def operator(settings: Settings, *, timing: Timing | None = None) -> Async
         feed = AdvisoryFeed(settings.advisories)
         scans = ScanRunner(
             default_scanners(
-                feed, read_facts=reader_of(depot), memory_limit_bytes=settings.tool_memory_bytes
+                feed,
+                read_facts=reader_of(depot),
+                ask_first_seen=project_ages(settings).of,
+                memory_limit_bytes=settings.tool_memory_bytes,
             ),
             deadline_seconds=settings.scan_deadline,
             max_concurrency=4,

@@ -10,6 +10,7 @@ from ..bounded import TOOL_MEMORY
 from .age import AgeScanner
 from .artefact import ArtefactScanner, ReadFacts
 from .confusion import ConfusionScanner
+from .first_seen import AskFirstSeen, FirstSeenScanner
 from .npm_audit import NpmAuditScanner
 from .osv import OsvScanner
 from .pip_audit import PipAuditScanner
@@ -21,6 +22,7 @@ def default_scanners(
     advisories: AdvisoryFeed | AdvisoryIndex | None,
     *,
     read_facts: ReadFacts,
+    ask_first_seen: AskFirstSeen,
     allowed_names: frozenset[str] = frozenset(),
     memory_limit_bytes: int = TOOL_MEMORY,
 ) -> tuple[Scanner, ...]:
@@ -33,6 +35,8 @@ def default_scanners(
         advisories then end in an error.
     read_facts
         Has a lock's artefacts read.
+    ask_first_seen
+        Asks the index since when it has a lock's projects.
     allowed_names
         Normalised names that are never taken for typosquats.
     memory_limit_bytes
@@ -46,6 +50,7 @@ def default_scanners(
         TyposquatScanner(allowed=allowed_names),
         ConfusionScanner(),
         AgeScanner(),
+        FirstSeenScanner(ask_first_seen),
         ArtefactScanner(read_facts),
     )
 
