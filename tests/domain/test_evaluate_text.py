@@ -192,6 +192,22 @@ def test_a_young_project_is_said_without_the_time(age: timedelta | None, part: s
     assert str(NOW.year) not in reason.message + reason.fix
 
 
+@pytest.mark.parametrize("action", [ASK, DENY])
+def test_what_an_install_script_does_is_said_and_decides_nothing(action: Action) -> None:
+    """The one field on install scripts decides, whatever the script does."""
+    policy = make_policy(findings=make_finding_rules(install_script=action))
+    does = f"setup.js:7 runs code that was hidden by encoding (Critical); node setup.js {'x' * 200}"
+    plain = make_finding("six 1.15", "postinstall", FindingKind.INSTALL_SCRIPT, summary="node setup.js")
+    grave = make_finding(
+        "six 1.15", "postinstall", FindingKind.INSTALL_SCRIPT, severity=Severity.CRITICAL, summary=does
+    )
+    before, after = only(policy, plain), only(policy, grave)
+    assert (before.action, before.code, before.rule) == (after.action, after.code, after.rule)
+    assert "(postinstall): node setup.js;" in before.message
+    assert "(postinstall, Critical): setup.js:7 runs code that was hidden by encoding" in after.message
+    assert after.message.endswith(("denies it.", "asks for approval."))
+
+
 HARSH = make_policy(
     bans=(make_ban("six", message="no"),),
     maturity={Maturity.STUDENT: DENY, Maturity.INTERN: ASK},

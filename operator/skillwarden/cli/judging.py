@@ -26,13 +26,13 @@ from ..runtime.settings import Settings
 from ..scan.factory import default_scanners
 from ..scan.names import name_findings
 from ..scan.runner import ScanRunner
-from ..scan.source.look import source_findings
 from ..services.offline import OfflineCase, judge_offline
 from ..services.ports import SandboxSetup
 from ..services.records import SkillRecord, agent_record, policy_record, skill_record
 from ..services.runtimes import choose_platform
 from ..services.stages import Stages, reader_of
 from ..services.store import readable
+from ..source.look import source_findings
 from .manifests import Given, baseline_policies, read_documents
 
 PolicyOption = Annotated[

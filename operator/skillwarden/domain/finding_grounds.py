@@ -145,6 +145,9 @@ def _what(finding: Finding, policy: Policy) -> str:
             return f"resembles the popular package {identity}"
         case FindingKind.CONFUSION:
             return one_line(finding.summary, 120)
+        case FindingKind.INSTALL_SCRIPT if finding.severity is not Severity.UNKNOWN:
+            found = one_line(finding.summary, 120)
+            return f"runs code by itself ({identity}, {finding.severity.value}): {found}"
         case FindingKind.INSTALL_SCRIPT:
             return f"runs code by itself ({identity}){summary}"
         case FindingKind.LICENCE if finding.id == UNKNOWN:

@@ -37,7 +37,6 @@ from ..resolve.settings import ResolverSettings
 from ..scan.factory import default_scanners
 from ..scan.names import name_findings
 from ..scan.runner import ScanRunner
-from ..scan.source.look import remembered_source_findings
 from ..services.admission import Admission
 from ..services.approvals import Requests
 from ..services.canary import CanaryPlan, CanaryProber
@@ -61,6 +60,7 @@ from ..services.store import Store
 from ..services.strays import StrayCatcher
 from ..services.tools import Tools
 from ..services.waits import Waits
+from ..source.look import remembered_source_findings
 from .advisories import AdvisoryKeeper
 from .kinds import KindFollower
 from .leadership import Leadership
