@@ -63,6 +63,11 @@ async def script(desk: Desk, command: str, files: Mapping[str, str] | None = Non
         ("npm run build", {"setup.js": STEALS}, "setup.js:3"),
         ("node-gyp rebuild", {"binding.gyp": "{'x': '<!(node setup.js)'}", "setup.js": STEALS}, "setup.js:3"),
         ('node "setup.js', {"setup.js": STEALS}, "postinstall"),
+        ("node -e \"try{require('./go')}catch(e){}\"", {"go.js": STEALS}, "go.js:3"),
+        ("node a", {"a.js": "require('./lib/go')", "lib/go.js": STEALS}, "lib/go.js:3"),
+        ("node lib/a.mjs", {"lib/a.mjs": "import '../go.js'", "go.js": STEALS}, "go.js:3"),
+        ("node a.mjs", {"a.mjs": 'import {x} from "./go.js"', "go.js": STEALS}, "go.js:3"),
+        ("node lib/a", {"lib/a.js": "require('..')", "index.js": STEALS}, "index.js:3"),
     ],
 )
 async def test_what_an_install_script_runs_is_looked_into(

@@ -212,6 +212,13 @@ DEFENCES = (
         "artefact/test_artefact_runs.py",
     ),
     Defence(
+        "a file that only loads what does the harm",
+        "artefact/tarball.py",
+        '                found += loaded_by(data.decode("utf-8", "replace"), beside)\n',
+        "                pass\n",
+        "artefact/test_artefact_runs.py",
+    ),
+    Defence(
         "a line of a .pth file that imports what does the harm",
         "artefact/wheel.py",
         "        if place in places\n",

@@ -29,6 +29,11 @@ _PUNCTUATION = re.compile(r"[();<>|&\n]+")
 _NODE_CODE = frozenset({"-e", "--eval", "-p", "--print", "-pe"})
 _NODE_FILE = frozenset({"-r", "--require", "--import", "--loader", "--experimental-loader"})
 _PYTHON_SKIPS = frozenset({"-W", "-X"})
+#: What code loads from beside itself, by a name that stands there.
+_LOADS = re.compile(
+    r"\b(?:require|import)\s*\(\s*['\"`](\.{1,2}(?:/[^'\"`\n]{0,200})?)['\"`]\s*\)"
+    r"|\b(?:import|from)\s*['\"](\.{1,2}/[^'\"\n]{1,200})['\"]"
+)
 _ENDINGS = {
     "javascript": ("", ".js", ".cjs", ".mjs", ".ts", "/index.js"),
     "python": ("", "/__main__.py"),
@@ -105,6 +110,14 @@ def runs_of(command: str, place: Place) -> tuple[Run, ...]:
     return tuple(found)
 
 
+def loaded_by(code: str, place: Place) -> Iterator[Run]:
+    """Yield the files beside a piece of JavaScript that it loads, if the package holds them."""
+    for found in _LOADS.finditer(code):
+        run = place.file(found[1] or found[2], "javascript")
+        if not run.missing:
+            yield run
+
+
 def _runs(command: str, place: Place, depth: int) -> Iterator[Run]:
     yield Run("shell", code=command)
     if depth:
@@ -160,7 +173,9 @@ def _node(arguments: Sequence[str], place: Place) -> Iterator[Run]:
     for word in words:
         option, equals, value = word.partition("=")
         if option in _NODE_CODE:
-            yield Run("javascript", code=value if equals else next(words, ""))
+            code = value if equals else next(words, "")
+            yield Run("javascript", code=code)
+            yield from loaded_by(code, place)
             return
         if option in _NODE_FILE:
             loaded = value if equals else next(words, "")

@@ -7,15 +7,16 @@ registry (documentation of npm's scripts, life cycle operation order of ``npm in
 from __future__ import annotations
 
 import json
+import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..domain.artefact_facts import ArtefactFacts, Hook
 from .archive import UnreadableArchiveError, peek_tarball, read_tarball
-from .commands import Place, Run, runs_of
+from .commands import Place, Run, loaded_by, runs_of
 from .hooks import MAX_FILE_BYTES, looked_into
 from .licences import of_npm
 from .text import shortened
@@ -26,6 +27,7 @@ _GYP = "binding.gyp"
 #: Commands whose output gyp takes: they run when the build is only prepared.
 _GYP_COMMAND = re.compile(r"<!@?\(([^()\n]{1,2000}(?:\([^()\n]{0,500}\)[^()\n]{0,500}){0,8})\)")
 _MAX_GYP_COMMANDS = 20
+_MAX_LOADED = 64
 
 
 def read_npm(path: Path) -> dict[str, ArtefactFacts]:
@@ -47,6 +49,9 @@ def read_npm(path: Path) -> dict[str, ArtefactFacts]:
     plans = {package.folder: package.plan(gyps) for package in packages}
     files = {run.path for plan in plans.values() for runs in plan.values() for run in runs if run.path}
     contents = peek_tarball(path, files & names, limit=MAX_FILE_BYTES)
+    plans = {package.folder: package.followed(plans[package.folder], contents) for package in packages}
+    more = {run.path for plan in plans.values() for runs in plan.values() for run in runs} - contents.keys()
+    contents |= peek_tarball(path, more & names, limit=MAX_FILE_BYTES)
     return {package.folder: package.facts(plans[package.folder], contents) for package in packages}
 
 
@@ -82,6 +87,22 @@ class _Package:
         place = Place(self.folder, self.names, self.scripts, main if isinstance(main, str) else "")
         built = (gyps.get(self.gyp) or b"").decode("utf-8", "replace") if self.gyp else ""
         return {hook: self._runs(hook, built, place) for hook in self.hooks}
+
+    def followed(
+        self, plan: Mapping[Hook, tuple[Run, ...]], contents: Mapping[str, bytes | None]
+    ) -> dict[Hook, tuple[Run, ...]]:
+        """Return a plan with the files that its JavaScript loads, one step far."""
+        return {
+            hook: tuple(dict.fromkeys([*runs, *self._loaded(runs, contents)])) for hook, runs in plan.items()
+        }
+
+    def _loaded(self, runs: Sequence[Run], contents: Mapping[str, bytes | None]) -> list[Run]:
+        found: list[Run] = []
+        for run in runs:
+            if run.language == "javascript" and (data := contents.get(run.path)):
+                beside = Place(posixpath.dirname(run.path), self.names, {})
+                found += loaded_by(data.decode("utf-8", "replace"), beside)
+        return found[:_MAX_LOADED]
 
     def facts(
         self, plan: Mapping[Hook, tuple[Run, ...]], contents: Mapping[str, bytes | None]
