@@ -12,6 +12,7 @@ from pathlib import Path
 from skillwarden.advisories.index import AdvisoryIndex
 from skillwarden.domain.artefact_facts import ArtefactFacts, LockFacts
 from skillwarden.domain.finding import ScannerName, ScanState
+from skillwarden.domain.first_seen import FirstSeen
 from skillwarden.domain.lock import Artefact, Lock, LockedPackage, Platform
 from skillwarden.domain.malware import LockDetections
 from skillwarden.domain.package import Ecosystem, PackageId
@@ -90,14 +91,16 @@ async def _scan(lock: Lock, index_folder: Path) -> list[float]:
     async def nothing_detected(lock: Lock) -> LockDetections:
         return LockDetections({package.id: () for package in lock.packages})
 
+    async def unasked(_: Lock) -> FirstSeen:
+        raise RuntimeError("no index is asked here")
+
     taken = []
     for _ in range(ROUNDS):
         index = AdvisoryIndex.open(index_folder)
-        scanners = [
-            item
-            for item in default_scanners(index, read_facts=read_facts, detect_malware=nothing_detected)
-            if item.name in OURS
-        ]
+        offered = default_scanners(
+            index, read_facts=read_facts, ask_first_seen=unasked, detect_malware=nothing_detected
+        )
+        scanners = [item for item in offered if item.name in OURS]
         runner = ScanRunner(scanners, deadline_seconds=60, max_concurrency=4)
         started = time.perf_counter()
         result = await runner.scan(lock, advisory_revision=index.revision)

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from skillwarden.runtime.metrics import Metrics
-from skillwarden.scan.source.python_code import parse
+from skillwarden.source.python_code import parse
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"

@@ -106,6 +106,9 @@ REFUSED: dict[str, tuple[str, Body, str]] = {
         "write days as hours, 3d is 72h"),
     "an age without a duration": (
         "PackagePolicy", {"findings": {"minReleaseAge": {}}}, "duration: is required"),
+    "an age of projects without a duration": (
+        "PackagePolicy", {"findings": {"minPackageAge": {"action": "Deny"}}},
+        "minPackageAge.duration: is required"),
     "a selector in a namespace's policy": (
         "PackagePolicy", {"namespaceSelector": {}}, "is not a known field"),
     "a level that does not exist": (

@@ -202,6 +202,7 @@ def test_a_whole_policy(make: Make) -> None:
             "vulnerability": {"Low": "Deny"},
             "typosquat": "Deny",
             "minReleaseAge": {"duration": "1h30m", "action": "Deny"},
+            "minPackageAge": {"duration": "720h"},
         },
         scanning={"onError": "Hold", "maxAdvisoryAge": "48h"},
         sandbox={
@@ -242,6 +243,8 @@ def test_a_whole_policy(make: Make) -> None:
     assert policy.findings.typosquat is policies.Action.DENY
     assert policy.findings.min_release_age == timedelta(minutes=90)
     assert policy.findings.release_age_action is policies.Action.DENY
+    assert policy.findings.min_package_age == timedelta(days=30)
+    assert policy.findings.package_age_action is policies.Action.REQUIRE_APPROVAL
     assert policy.on_error is policies.OnError.HOLD
     assert policy.max_advisory_age == timedelta(hours=48)
     assert policy.sandbox == policies.SandboxRules(

@@ -38,6 +38,16 @@ def test_a_vulnerability_three_levels_down_is_denied_with_advisory_path_and_fix(
         assert part in ran.out
 
 
+def test_a_project_that_the_index_has_not_had_for_long_is_denied(desk: Desk) -> None:
+    findings = {"minPackageAge": {"duration": "80000h", "action": "Deny"}}
+    ran = desk.check(policy=make_policy(findings=findings))
+    assert ran.code == 1
+    for part in ("a project less than 80000h old", "findings.minPackageAge", "alpha > beta > gamma"):
+        assert part in " ".join(ran.out.split())
+    for name in ("alpha", "beta", "gamma"):
+        assert any(f"/{name}/" in asked for asked in desk.index.asked)
+
+
 def test_a_banned_package_is_denied_and_the_index_never_asked(desk: Desk) -> None:
     ban = {"ecosystem": "PyPI", "names": ["alpha"], "message": "use omega"}
     ran = desk.check(policy=make_policy(bans=[ban]))

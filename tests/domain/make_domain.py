@@ -42,6 +42,7 @@ SCANNERS_OF_KIND = {
     FindingKind.MALICIOUS: ScannerName.OSV,
     FindingKind.TYPOSQUAT: ScannerName.TYPOSQUAT,
     FindingKind.RELEASE_AGE: ScannerName.AGE,
+    FindingKind.PACKAGE_AGE: ScannerName.FIRST_SEEN,
     FindingKind.CONFUSION: ScannerName.CONFUSION,
     FindingKind.INSTALL_SCRIPT: ScannerName.ARTEFACT,
     FindingKind.LICENCE: ScannerName.ARTEFACT,
@@ -153,6 +154,11 @@ def make_finding(
 def make_age(package: str, age: timedelta | None, *, now: datetime = NOW) -> Finding:
     published = None if age is None else now - age
     return make_finding(package, "released", FindingKind.RELEASE_AGE, published_at=published)
+
+
+def make_package_age(package: str, age: timedelta | None, *, now: datetime = NOW) -> Finding:
+    published = None if age is None else now - age
+    return make_finding(package, "firstSeen", FindingKind.PACKAGE_AGE, published_at=published)
 
 
 def make_report(scanner: ScannerName, lock: Lock, *findings: Finding, **changes: Any) -> ScannerReport:

@@ -16,6 +16,7 @@ from make_domain import (
     make_finding,
     make_finding_rules,
     make_lock,
+    make_package_age,
     make_policy,
     make_rule,
 )
@@ -124,6 +125,7 @@ def test_a_typosquat_that_is_pulled_in_is_judged() -> None:
 
 
 HOURS_72 = timedelta(hours=72)
+HOURS_720 = timedelta(hours=720)
 
 
 @pytest.mark.parametrize(
@@ -183,4 +185,44 @@ def test_an_age_without_a_zone_is_read_as_utc() -> None:
         published_at=(NOW - timedelta(hours=1)).replace(tzinfo=None),
     )
     verdict = judge("numpy 2.1", ruled(min_release_age=HOURS_72), findings=[finding])
+    assert verdict.revisit_at == NOW + timedelta(hours=71)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "age", "minimum", "reason"),
+    [
+        ("younger than the bound", timedelta(hours=719), HOURS_720, "ApprovalRequired"),
+        ("as old as the bound", HOURS_720, HOURS_720, "Allowed"),
+        ("older", timedelta(days=4000), HOURS_720, "Allowed"),
+        ("begun in the future", timedelta(hours=-5), HOURS_720, "ApprovalRequired"),
+        ("nobody knows when", None, HOURS_720, "ApprovalRequired"),
+        ("no bound", timedelta(0), None, "Allowed"),
+        ("no bound and nobody knows when", None, None, "Allowed"),
+    ],
+)
+def test_age_of_a_project(
+    sentence: str, age: timedelta | None, minimum: timedelta | None, reason: str
+) -> None:
+    findings = [make_package_age("numpy 2.1", age)]
+    verdict = judge("numpy 2.1", ruled(min_package_age=minimum), findings=findings)
+    assert verdict.reason.value == reason, sentence
+
+
+def test_ages_of_releases_and_of_projects_are_bound_apart() -> None:
+    """A new release of an old project is no young project, and the other way round."""
+    base = ruled(
+        min_release_age=HOURS_72, min_package_age=HOURS_720, release_age_action=DENY, package_age_action=DENY
+    )
+    lock = make_lock("numpy 2.1", "six 1")
+    findings = [
+        make_age("numpy 2.1", timedelta(hours=1)),
+        make_package_age("numpy 2.1", timedelta(days=4000)),
+        make_age("six 1", timedelta(hours=100)),
+        make_package_age("six 1", timedelta(hours=100)),
+    ]
+    verdict = judge(lock, base, findings=findings)
+    assert grounds_of(verdict) == {
+        ("numpy", "Denied", "findings.minReleaseAge"),
+        ("six", "Denied", "findings.minPackageAge"),
+    }
     assert verdict.revisit_at == NOW + timedelta(hours=71)

@@ -81,6 +81,8 @@ FINDING_RULES = st.builds(
     malware=ACTIONS,
     min_release_age=st.sampled_from([None, timedelta(hours=72)]),
     release_age_action=ACTIONS,
+    min_package_age=st.sampled_from([None, timedelta(hours=720)]),
+    package_age_action=ACTIONS,
 )
 SANDBOX_RULES = st.builds(
     SandboxRules,

@@ -43,6 +43,7 @@ EVERYTHING = make_finding_rules(
     licence_unknown=ASK,
     malware=ASK,
     min_release_age=timedelta(hours=72),
+    min_package_age=timedelta(hours=720),
 )
 
 
@@ -91,6 +92,20 @@ def assert_no_verdict(verdict: Verdict, *, may_hold: bool) -> None:
             [
                 make_policy(
                     findings=make_finding_rules(min_release_age=timedelta(hours=1), release_age_action=ALLOW)
+                )
+            ],
+            {OSV},
+        ),
+        (
+            "an age of the project that is bound",
+            [make_policy(findings=make_finding_rules(min_package_age=timedelta(hours=1)))],
+            {OSV, ScannerName.FIRST_SEEN},
+        ),
+        (
+            "an age of the project that is bound and allowed",
+            [
+                make_policy(
+                    findings=make_finding_rules(min_package_age=timedelta(hours=1), package_age_action=ALLOW)
                 )
             ],
             {OSV},

@@ -14,6 +14,7 @@ from make_domain import (
     make_finding,
     make_finding_rules,
     make_lock,
+    make_package_age,
     make_policy,
     make_report,
     make_rule,
@@ -169,6 +170,42 @@ def test_a_young_artefact_is_said_without_the_time(age: timedelta | None, part: 
     assert part in reason.message
     assert fix in reason.fix
     assert str(NOW.year) not in reason.message + reason.fix
+
+
+@pytest.mark.parametrize(
+    ("age", "part", "fix"),
+    [
+        (
+            timedelta(hours=1),
+            "less than 720h old; a name that was made up",
+            "the package is the one that was meant",
+        ),
+        (None, "whose age the index does not tell", "approval"),
+    ],
+)
+def test_a_young_project_is_said_without_the_time(age: timedelta | None, part: str, fix: str) -> None:
+    policy = make_policy(findings=make_finding_rules(min_package_age=timedelta(hours=720)))
+    reason = only(policy, make_package_age("six 1.15", age))
+    assert part in reason.message
+    assert "findings.minPackageAge" in reason.message
+    assert fix in reason.fix
+    assert str(NOW.year) not in reason.message + reason.fix
+
+
+@pytest.mark.parametrize("action", [ASK, DENY])
+def test_what_an_install_script_does_is_said_and_decides_nothing(action: Action) -> None:
+    """The one field on install scripts decides, whatever the script does."""
+    policy = make_policy(findings=make_finding_rules(install_script=action))
+    does = f"setup.js:7 runs code that was hidden by encoding (Critical); node setup.js {'x' * 200}"
+    plain = make_finding("six 1.15", "postinstall", FindingKind.INSTALL_SCRIPT, summary="node setup.js")
+    grave = make_finding(
+        "six 1.15", "postinstall", FindingKind.INSTALL_SCRIPT, severity=Severity.CRITICAL, summary=does
+    )
+    before, after = only(policy, plain), only(policy, grave)
+    assert (before.action, before.code, before.rule) == (after.action, after.code, after.rule)
+    assert "(postinstall): node setup.js;" in before.message
+    assert "(postinstall, Critical): setup.js:7 runs code that was hidden by encoding" in after.message
+    assert after.message.endswith(("denies it.", "asks for approval."))
 
 
 HARSH = make_policy(

@@ -61,6 +61,7 @@ def test_counts_are_by_severity_and_only_of_advisories() -> None:
         make_finding("a 1", "MAL-1", FindingKind.MALICIOUS),
         make_finding("a 1", "requests", FindingKind.TYPOSQUAT),
         make_finding("a 1", "released", FindingKind.RELEASE_AGE),
+        make_finding("a 1", "firstSeen", FindingKind.PACKAGE_AGE),
     ]
     assert counts(findings) == SeverityCounts(critical=2, low=2, unknown=1)
     assert counts(findings).total == 5

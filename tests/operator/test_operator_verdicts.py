@@ -495,12 +495,13 @@ async def test_a_policy_that_requires_another_scanner_has_the_lock_scanned_again
     mended: World, user: Client
 ) -> None:
     await running(mended, user, "greeter")
-    # Until now nobody asked for names or ages of release; the wheel is years old.
+    # Until now nobody asked for names or ages; the wheel is years old, and the project's first.
     await user.apply(
         make_policy(
             findings={
                 "typosquat": "Deny",
                 "minReleaseAge": {"duration": "72h", "action": "Deny"},
+                "minPackageAge": {"duration": "720h", "action": "Deny"},
             }
         )
     )

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
+
 import pytest
 
 from skillwarden.domain.lock import Lock, Platform
 from skillwarden.resolve.errors import SourceOnlyError, UnresolvableError
+from skillwarden.resolve.first_seen import ProjectAges
+from skillwarden.resolve.first_seen_memory import FirstSeenMemory
 from skillwarden.resolve.intake import parse_python
+from skillwarden.resolve.intake_npm import parse_node
+from skillwarden.resolve.npm import NpmResolver
+from skillwarden.resolve.npm_settings import NpmSettings
 from skillwarden.resolve.python import PythonResolver
 from skillwarden.resolve.settings import ResolverSettings
 
@@ -47,3 +55,22 @@ async def test_a_package_without_wheels_is_source_only() -> None:
     with pytest.raises(SourceOnlyError) as caught:
         await resolve("docopt==0.6.2")
     assert caught.value.packages == ("docopt",)
+
+
+async def test_old_projects_of_both_ecosystems_are_old(tmp_path: Path) -> None:
+    npm = NpmResolver(NpmSettings())
+    node = await npm.resolve(parse_node(["debug@^4.3.4"]).declared, platform=Platform(node="24"))
+    python = await resolve("requests==2.31.0")
+    ages = ProjectAges(
+        python=ResolverSettings(),
+        npm=NpmSettings(),
+        index_url=PythonResolver(ResolverSettings()).index_url,
+        registry_url=npm.registry_url,
+        memory=FirstSeenMemory(tmp_path / "first-seen.sqlite"),
+    )
+    for lock in (node, python):
+        found = await ages.of(lock)
+        assert not found.unanswered
+        assert set(found.known) == {package.id for package in lock.packages}
+        # A mirror may give the time of its own copy: younger than the project, and never older.
+        assert all(when and when < datetime(2025, 1, 1, tzinfo=UTC) for when in found.known.values()), found

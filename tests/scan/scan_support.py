@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from skillwarden.domain.artefact_facts import ArtefactFacts, LockFacts
+from skillwarden.domain.first_seen import FirstSeen
 from skillwarden.domain.lock import Lock
 from skillwarden.domain.malware import LockDetections
+
+LONG_AGO = datetime(2015, 3, 4, tzinfo=UTC)
 
 
 def is_running(pid: int) -> bool:
@@ -34,3 +38,8 @@ async def plain_facts(lock: Lock) -> LockFacts:
 async def nothing_detected(lock: Lock) -> LockDetections:
     """What heuristics say of artefacts in which there is nothing to see."""
     return LockDetections({package.id: () for package in lock.packages})
+
+
+async def plain_first_seen(lock: Lock) -> FirstSeen:
+    """An index whose projects are all old."""
+    return FirstSeen({package.id: LONG_AGO for package in lock.packages}, {})

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from skillwarden.domain.artefact_facts import ArtefactFacts, Hook, LockFacts, MissingArtefact
-from skillwarden.domain.finding import FindingKind, ScannerName, ScanState
+from skillwarden.domain.finding import FindingKind, ScannerName, ScanState, Severity
 from skillwarden.domain.licence import UNKNOWN
 from skillwarden.domain.lock import Artefact, Lock, LockedPackage, Platform
 from skillwarden.domain.package import DeclaredPackage, Ecosystem, PackageId, normalise_name
@@ -27,12 +27,18 @@ async def test_hooks_and_licences_become_findings(make_lock: MakeLock) -> None:
 
     async def read(asked: Lock) -> LockFacts:
         assert asked is lock
-        hook = Hook("pth:loud.pth", "import os")
-        return LockFacts({loud: ArtefactFacts((hook,), "MIT"), plain: ArtefactFacts(licence_text="see file")})
+        hooks = (
+            Hook("install", "node x", Severity.CRITICAL, "x.js:1 runs hidden code (Critical)"),
+            Hook("pth:loud.pth", "import os"),
+        )
+        return LockFacts({loud: ArtefactFacts(hooks, "MIT"), plain: ArtefactFacts(licence_text="see file")})
 
     report = await ArtefactScanner(read).scan(lock)
     assert (report.state, report.audited) == (ScanState.FINDINGS, {loud, plain})
+    shown = "x.js:1 runs hidden code (Critical); node x"
+    assert report.findings[0].severity is Severity.CRITICAL
     assert [(f.package.name, f.kind, f.id, f.summary) for f in report.findings] == [
+        ("loud", FindingKind.INSTALL_SCRIPT, "install", shown),
         ("loud", FindingKind.INSTALL_SCRIPT, "pth:loud.pth", "import os"),
         ("loud", FindingKind.LICENCE, "MIT", ""),
         ("plain", FindingKind.LICENCE, UNKNOWN, "see file"),

@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scan_support import nothing_detected, plain_facts
+from scan_support import LONG_AGO, nothing_detected, plain_facts, plain_first_seen
 
 from skillwarden.advisories.errors import CorruptIndexError
 from skillwarden.advisories.feed import AdvisoryFeed
 from skillwarden.advisories.index import Advisory, AdvisoryIndex
 from skillwarden.advisories.store import INDEX_NAME
 from skillwarden.domain.finding import FindingKind, ScannerName, ScanState, Severity
+from skillwarden.domain.first_seen import FirstSeen
 from skillwarden.domain.lock import Lock
 from skillwarden.domain.package import Ecosystem, PackageId
 from skillwarden.scan.age import AgeScanner
 from skillwarden.scan.factory import default_scanners
+from skillwarden.scan.first_seen import FirstSeenScanner
 from skillwarden.scan.grouping import finding_of, group
 from skillwarden.scan.osv import OsvScanner
 from skillwarden.scan.runner import ScanRunner
@@ -56,7 +58,10 @@ async def test_no_advisories_are_an_error_and_never_a_pass(make_lock: MakeLock, 
     osv = next(
         s
         for s in default_scanners(
-            AdvisoryFeed(tmp_path), read_facts=plain_facts, detect_malware=nothing_detected
+            AdvisoryFeed(tmp_path),
+            read_facts=plain_facts,
+            ask_first_seen=plain_first_seen,
+            detect_malware=nothing_detected,
         )
         if s.name is ScannerName.OSV
     )
@@ -69,7 +74,12 @@ async def test_an_index_that_cannot_be_read_is_an_error_with_its_reason(
     path = make_index(make_advisory("PYSEC-1", "widget")).path
     (path / INDEX_NAME).write_bytes(b"garbage")
     runner = ScanRunner(
-        default_scanners(AdvisoryFeed(path), read_facts=plain_facts, detect_malware=nothing_detected),
+        default_scanners(
+            AdvisoryFeed(path),
+            read_facts=plain_facts,
+            ask_first_seen=plain_first_seen,
+            detect_malware=nothing_detected,
+        ),
         deadline_seconds=30,
         max_concurrency=4,
     )
@@ -131,3 +141,33 @@ async def test_every_artefact_has_its_date_or_none(make_lock: MakeLock) -> None:
     assert unknown.published_at is None
     assert "does not say" in unknown.summary
     assert (await AgeScanner().scan(make_lock())).state is ScanState.PASS
+
+
+async def test_every_project_has_the_date_of_its_first_file_or_none(make_lock: MakeLock) -> None:
+    report = await FirstSeenScanner(plain_first_seen).scan(make_lock("a==1", "b==2"))
+    assert [(f.package.name, f.id, f.kind, f.published_at) for f in report.findings] == [
+        ("a", "firstSeen", FindingKind.PACKAGE_AGE, LONG_AGO),
+        ("b", "firstSeen", FindingKind.PACKAGE_AGE, LONG_AGO),
+    ]
+
+    async def nobody_knows(lock: Lock) -> FirstSeen:
+        return FirstSeen({package.id: None for package in lock.packages}, {})
+
+    [unknown] = (await FirstSeenScanner(nobody_knows).scan(make_lock("a==1"))).findings
+    assert unknown.published_at is None
+    assert "does not say" in unknown.summary
+
+
+async def test_a_project_that_the_index_says_nothing_of_is_an_error(make_lock: MakeLock) -> None:
+    async def some(lock: Lock) -> FirstSeen:
+        first, *rest = lock.packages
+        reasons = {package.id: "its page answers 500" for package in rest}
+        return FirstSeen({first.id: LONG_AGO}, reasons)
+
+    lock = make_lock("a==1", "b==1", "c==1", "d==1", "e==1")
+    report = await FirstSeenScanner(some).scan(lock)
+    assert (report.state, report.retryable, report.findings) == (ScanState.ERROR, True, ())
+    assert report.audited == {lock.packages[0].id}
+    assert "how old 4 project(s) are" in report.error
+    assert "answers 500" in report.error
+    assert "and 1 more" in report.error

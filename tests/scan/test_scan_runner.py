@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from scan_support import nothing_detected, plain_facts
+from scan_support import nothing_detected, plain_facts, plain_first_seen
 
 from skillwarden.domain.finding import Finding, FindingKind, ScannerName, ScannerReport, ScanState
 from skillwarden.domain.lock import Lock
@@ -185,11 +185,15 @@ def test_two_scanners_of_one_name_are_refused() -> None:
 
 
 async def test_without_advisories_the_advisory_scanners_err_and_the_others_work(make_lock: MakeLock) -> None:
-    runner = make_runner(*default_scanners(None, read_facts=plain_facts, detect_malware=nothing_detected))
+    offered = default_scanners(
+        None, read_facts=plain_facts, ask_first_seen=plain_first_seen, detect_malware=nothing_detected
+    )
+    runner = make_runner(*offered)
     result = await runner.scan(make_lock("widget==1.0"), advisory_revision="")
     states = {report.scanner: report.state for report in result.reports}
     assert states == {
         ScannerName.AGE: ScanState.FINDINGS,
+        ScannerName.FIRST_SEEN: ScanState.FINDINGS,
         ScannerName.OSV: ScanState.ERROR,
         ScannerName.PIP_AUDIT: ScanState.ERROR,
         ScannerName.NPM_AUDIT: ScanState.ERROR,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scan_support import nothing_detected, plain_facts
+from scan_support import nothing_detected, plain_facts, plain_first_seen
 
 from skillwarden.advisories.index import AdvisoryIndex
 from skillwarden.advisories.sync import SyncReport, sync
@@ -80,7 +80,12 @@ async def test_our_findings_are_those_of_pip_audit(
 ) -> None:
     _, index = synced
     runner = ScanRunner(
-        default_scanners(index, read_facts=plain_facts, detect_malware=nothing_detected),
+        default_scanners(
+            index,
+            read_facts=plain_facts,
+            ask_first_seen=plain_first_seen,
+            detect_malware=nothing_detected,
+        ),
         deadline_seconds=120,
         max_concurrency=4,
     )

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from skillwarden.domain.finding import Severity
 from skillwarden.domain.skill import SourceFile
 from skillwarden.domain.source_finding import SourceFinding
-from skillwarden.scan.source.look import remembered_source_findings, source_findings
-from skillwarden.scan.source.python_code import parse
+from skillwarden.source.look import remembered_source_findings, source_findings
+from skillwarden.source.python_code import parse
 
 B64 = base64.b64encode(b"import os; os.system('id')").decode()
 NESTED = base64.b64encode(b"xmrig --url stratum+tcp://pool:3333 --user a --threads 4").decode()
@@ -208,8 +208,8 @@ def test_an_interpreter_that_miscounts_is_asked_again(monkeypatch: pytest.Monkey
             raise SystemError("AST constructor recursion depth mismatch")
         return real(text)
 
-    monkeypatch.setattr("skillwarden.scan.source.python_code.ast.parse", parse_late)
+    monkeypatch.setattr("skillwarden.source.python_code.ast.parse", parse_late)
     assert parse("x = 1") is not None
     asked.clear()
-    monkeypatch.setattr("skillwarden.scan.source.python_code._TRIES", 1)
+    monkeypatch.setattr("skillwarden.source.python_code._TRIES", 1)
     assert parse("x = 1") is None, "and what it cannot read is reported as that"

@@ -19,7 +19,7 @@ from skillwarden.domain.verdict import Verdict
 from skillwarden.resolve.intake import parse_python
 from skillwarden.resolve.intake_npm import parse_node
 from skillwarden.scan.names import name_findings
-from skillwarden.scan.source.look import source_findings
+from skillwarden.source.look import source_findings
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
 PYTHON = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import stat
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +132,26 @@ class ZipReader:
         """Open a member, within ``readable``: what damage raises while it is read is the caller's to turn."""
         return self._zip.open(self._members[name])
 
+    def peek(self, name: str, limit: int) -> bytes | None:
+        """Return a member's bytes; ``None``: there are more than a limit. It raises as ``read``."""
+        with readable(), self._zip.open(self._members[name]) as file:
+            return _within(file, limit)
+
+
+def peek_tarball(path: Path, names: Collection[str], *, limit: int) -> dict[str, bytes | None]:
+    """Return the bytes of some files that ``read_tarball`` told of; ``None``: there are more than a limit."""
+    found: dict[str, bytes | None] = {}
+    if not names:
+        return found
+    with readable(), tarfile.open(path, mode="r:gz") as archive:
+        for member in archive:
+            name = checked_name(member.name).partition("/")[2]
+            if name in names and member.isfile():
+                source = archive.extractfile(member)
+                assert source is not None  # noqa: S101 - a regular file has content
+                found[name] = _within(source, limit)
+    return found
+
 
 def read_tarball(path: Path, *, wanted: Callable[[str], bool]) -> tuple[frozenset[str], dict[str, bytes]]:
     """Return the names in a gzipped tar below its first folder, and the bytes of those that are wanted.
@@ -166,6 +186,11 @@ def tarball_files(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
             source = archive.extractfile(member)
             assert source is not None  # noqa: S101 - a regular file has content
             yield name, source
+
+
+def _within(file: IO[bytes], limit: int) -> bytes | None:
+    data = file.read(limit + 1)
+    return data if len(data) <= limit else None
 
 
 def bounded(file: IO[bytes], name: str, limit: int = MAX_READ_BYTES) -> bytes:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import configparser
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from email.parser import BytesParser
 from pathlib import Path
 
 from ..domain.artefact_facts import ArtefactFacts, Hook
 from .archive import UnreadableArchiveError, ZipReader
+from .commands import Run
+from .hooks import MAX_FILE_BYTES, looked_into
 from .licences import of_python
 from .text import shortened
 
@@ -88,6 +90,9 @@ _SYSTEM_COMMANDS = frozenset(
 )
 #: Packages whose commands these are.
 _OWNERS = {"pip": {"pip", "pip3"}}
+#: Modules that a line imports by their names.
+_IMPORTED = re.compile(r"(?:(?:\bimport|\bfrom|,)\s+|__import__\(\s*['\"])([A-Za-z_][\w.]{0,200})")
+_MAX_MODULES = 16
 _DIST_INFO = re.compile(r"[^/]+\.dist-info/METADATA")
 
 
@@ -137,9 +142,33 @@ def _startup(reader: ZipReader, name: str) -> Iterator[Hook]:
             code = [line for line in lines if line.startswith(("import ", "import\t"))]
             strange = [line for line in code if not _harmless(line.strip(), name)]
             if strange:
-                yield Hook(f"pth:{place}", shortened("; ".join(strange)))
+                hook = Hook(f"pth:{place}", shortened("; ".join(strange)))
+                yield _looked(reader, hook, strange, [])
         elif top.partition(".")[0] in _STARTUP_MODULES:
-            yield Hook(f"startup:{top.partition('.')[0]}", f"{place} runs whenever Python starts")
+            hook = Hook(f"startup:{top.partition('.')[0]}", f"{place} runs whenever Python starts")
+            yield _looked(reader, hook, [], [member] if member.endswith(".py") else [])
+
+
+def _looked(reader: ZipReader, hook: Hook, lines: Sequence[str], files: Sequence[str]) -> Hook:
+    """Look into lines that run when Python starts, and into the files of the wheel that they run."""
+    places = {installed_path(member): member for member in reader.names}
+    modules = [
+        places[place]
+        for line in lines
+        for name in _IMPORTED.findall(line)
+        for stem in _packages_of(name)
+        for place in (f"{stem}.py", f"{stem}/__init__.py")
+        if place in places
+    ]
+    chosen = list(dict.fromkeys([*files, *modules]))[:_MAX_MODULES]
+    runs = [*(Run("python", code=line) for line in lines), *(Run("python", path=path) for path in chosen)]
+    return looked_into(hook, runs, {path: reader.peek(path, MAX_FILE_BYTES) for path in chosen})
+
+
+def _packages_of(module: str) -> list[str]:
+    """Return where a module and the packages around it lie: importing it runs each of them."""
+    parts = module.split(".")
+    return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
 def _harmless(line: str, name: str) -> bool:
@@ -155,7 +184,8 @@ def _commands(reader: ZipReader, metadata: str, name: str) -> Iterator[Hook]:
         folder, _, rest = member.partition("/")
         command = rest.removeprefix("scripts/")
         if folder.endswith(".data") and rest.startswith("scripts/") and command in hidden:
-            yield Hook(f"command:{command}", f"{member} hides the system's {command}")
+            hook = Hook(f"command:{command}", f"{member} hides the system's {command}")
+            yield looked_into(hook, [Run("", path=member)], {member: reader.peek(member, MAX_FILE_BYTES)})
     points = metadata.replace("/METADATA", "/entry_points.txt")
     if points in reader.names:
         for command, target in _console_scripts(reader.read(points)):

@@ -21,18 +21,18 @@ from ..depot.store import DepotStore
 from ..domain.assess import Assessment, Evidence
 from ..domain.errors import InvalidInputError, UnavailableError
 from ..domain.policy import Maturity
-from ..runtime.context import closure_resolver, sandbox_setup, utc_now
+from ..runtime.context import closure_resolver, project_ages, sandbox_setup, utc_now
 from ..runtime.settings import Settings
 from ..scan.factory import default_scanners
 from ..scan.names import name_findings
 from ..scan.runner import ScanRunner
-from ..scan.source.look import source_findings
 from ..services.offline import OfflineCase, judge_offline
 from ..services.ports import SandboxSetup
 from ..services.records import SkillRecord, agent_record, policy_record, skill_record
 from ..services.runtimes import choose_platform
 from ..services.stages import Stages, malware_detector_of, reader_of
 from ..services.store import readable
+from ..source.look import source_findings
 from .manifests import Given, baseline_policies, read_documents
 
 PolicyOption = Annotated[
@@ -173,7 +173,12 @@ async def bench(settings: Settings, advisories: Path | None) -> AsyncIterator[Be
         fetcher = await stack.enter_async_context(Fetcher(store))
         depot = LocalDepot(store, fetcher, guarddog=settings.guarddog_python)
         scans = ScanRunner(
-            default_scanners(feed, read_facts=reader_of(depot), detect_malware=malware_detector_of(depot)),
+            default_scanners(
+                feed,
+                read_facts=reader_of(depot),
+                ask_first_seen=project_ages(settings).of,
+                detect_malware=malware_detector_of(depot),
+            ),
             deadline_seconds=settings.scan_deadline,
             max_concurrency=4,
         )

@@ -19,7 +19,6 @@ from ..kube.gateway import Gateway
 from ..kube.kinds import Kind
 from ..runtime.context import utc_now
 from ..scan.names import name_findings
-from ..scan.source.look import source_findings
 from ..services.records import (
     ApprovalRecord,
     PolicyRecord,
@@ -31,6 +30,7 @@ from ..services.records import (
 from ..services.sources import ConfigMapSources
 from ..services.store import applicable
 from ..services.whatif import Outlook, Recorded, outlook
+from ..source.look import source_findings
 from .cluster import (
     ContextOption,
     FormatOption,

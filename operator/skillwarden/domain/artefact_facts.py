@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .finding import Severity
 from .package import PackageId
 
 #: Raised whenever the same bytes would give other facts: what an older release remembers is read anew.
-FACTS_VERSION = 1
+FACTS_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -26,10 +27,16 @@ class Hook:
         Which hook, e.g. ``postinstall`` or ``pth:evil.pth``: its identity for approvals.
     text
         Its text, or what is known of it, on one line and shortened.
+    severity
+        How grave the gravest is that was found in what it runs; Unknown: nothing was.
+    does
+        What was found there, or why nobody could look, on one line and shortened.
     """
 
     id: str
     text: str
+    severity: Severity = Severity.UNKNOWN
+    does: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,8 @@ class ArtefactFacts:
         """Return a JSON-ready record; ``from_json`` reads it."""
         return {
             "hooks": [[hook.id, hook.text] for hook in self.hooks],
+            # Beside them: an operator of the release before reads the pairs alone.
+            "looks": {hook.id: [hook.severity.value, hook.does] for hook in self.hooks if hook.does},
             "licence": self.licence,
             "licenceText": self.licence_text,
         }
@@ -67,8 +76,17 @@ class ArtefactFacts:
         KeyError, TypeError, ValueError
             Where the record is not one of ours.
         """
+        looks = {
+            str(id_): (Severity(severity), str(does))
+            for id_, (severity, does) in record.get("looks", {}).items()
+        }
         return cls(
-            hooks=tuple(sorted(Hook(str(id_), str(text)) for id_, text in record["hooks"])),
+            hooks=tuple(
+                sorted(
+                    Hook(str(id_), str(text), *looks.get(str(id_), (Severity.UNKNOWN, "")))
+                    for id_, text in record["hooks"]
+                )
+            ),
             licence=str(record["licence"]),
             licence_text=str(record["licenceText"]),
         )

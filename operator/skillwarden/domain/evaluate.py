@@ -199,13 +199,14 @@ class _Bench:
                 if ruled.action is not Action.ALLOW:
                     for node, finding in same:
                         self._rule_on(node, finding, policy, ruled, tally)
-        for node, finding in self.view.undated:
-            self._rule_on(node, finding, policy, age_ruling(rules, None, now), tally)
-        for published, node, finding in self.view.dated:
-            ruled = age_ruling(rules, published, now)
-            if ruled.action is Action.ALLOW:
-                break  # the rest is older
-            self._rule_on(node, finding, policy, ruled, tally)
+        for kind, ages in self.view.ages.items():
+            for node, finding in ages.undated:
+                self._rule_on(node, finding, policy, age_ruling(rules, kind, None, now), tally)
+            for published, node, finding in ages.dated:
+                ruled = age_ruling(rules, kind, published, now)
+                if ruled.action is Action.ALLOW:
+                    break  # the rest is older
+                self._rule_on(node, finding, policy, ruled, tally)
 
     def _source(self, policy: Policy, tally: _Tally) -> None:
         """Judge what was found in the skill's own files."""

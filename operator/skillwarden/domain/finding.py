@@ -29,6 +29,7 @@ class FindingKind(StrEnum):
     TYPOSQUAT = "typosquat"
     CONFUSION = "confusion"
     RELEASE_AGE = "releaseAge"
+    PACKAGE_AGE = "packageAge"
     INSTALL_SCRIPT = "installScript"
     LICENCE = "licence"
     MALWARE = "malware"
@@ -43,6 +44,7 @@ class ScannerName(StrEnum):
     TYPOSQUAT = "typosquat"
     CONFUSION = "confusion"
     AGE = "age"
+    FIRST_SEEN = "first-seen"
     ARTEFACT = "artefact"
     MALWARE = "malware"
 
@@ -54,13 +56,16 @@ SCANNERS_BY_KIND: Mapping[FindingKind, frozenset[ScannerName]] = {
     FindingKind.TYPOSQUAT: frozenset({ScannerName.TYPOSQUAT}),
     FindingKind.CONFUSION: frozenset({ScannerName.CONFUSION}),
     FindingKind.RELEASE_AGE: frozenset({ScannerName.AGE}),
+    FindingKind.PACKAGE_AGE: frozenset({ScannerName.FIRST_SEEN}),
     FindingKind.INSTALL_SCRIPT: frozenset({ScannerName.ARTEFACT}),
     FindingKind.LICENCE: frozenset({ScannerName.ARTEFACT}),
     FindingKind.MALWARE: frozenset({ScannerName.MALWARE}),
 }
 
+#: Kinds that report since when something is there; the time of the verdict makes an age of it.
+AGES = (FindingKind.RELEASE_AGE, FindingKind.PACKAGE_AGE)
 #: Kinds that report a fact of every package, which only a policy makes a ground.
-FACTS = frozenset({FindingKind.RELEASE_AGE, FindingKind.LICENCE})
+FACTS = frozenset({*AGES, FindingKind.LICENCE})
 #: Scanners that read the artefacts themselves: the depot must have them first.
 READS_ARTEFACTS = frozenset({ScannerName.ARTEFACT, ScannerName.MALWARE})
 
@@ -95,8 +100,8 @@ class Finding:
     package
         The package it is about. A finding made by name alone, before resolution, has version ``""``.
     id
-        Stable identity within the kind: an advisory's id, the resembled name, ``released``, a hook, an SPDX
-        expression, a heuristic rule.
+        Stable identity within the kind: an advisory's id, the resembled name, ``released``, ``firstSeen``, a
+        hook, an SPDX expression, a heuristic rule.
     severity
         For vulnerabilities; Unknown for the others.
     summary
@@ -108,7 +113,8 @@ class Finding:
     scanners
         Who reported it, sorted.
     published_at
-        For ``releaseAge``: when the artefact was uploaded (UTC); ``None`` when nobody knows.
+        For ``releaseAge``: when the artefact was uploaded (UTC); for ``packageAge``: when the index received
+        the project's first file. ``None`` when nobody knows.
     """
 
     kind: FindingKind

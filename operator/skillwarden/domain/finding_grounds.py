@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from .coverage import duration
 from .finding import Finding, FindingKind, Severity
@@ -60,23 +60,50 @@ def ruling(rules: FindingRules, finding: Finding) -> Ruling:
             return Ruling(Action.DENY if denied else Action.ALLOW, "findings.licence.deny")
         case FindingKind.MALWARE:
             return Ruling(rules.malware, "findings.malware")
-        case FindingKind.RELEASE_AGE:
-            return age_ruling(rules, None, None)
+        case FindingKind.RELEASE_AGE | FindingKind.PACKAGE_AGE:
+            return age_ruling(rules, finding.kind, None, None)
 
 
-def age_ruling(rules: FindingRules, published: datetime | None, now: datetime | None) -> Ruling:
-    """Return what the rules do about an artefact of some age (both times UTC); unknown counts as young."""
-    rule, minimum = "findings.minReleaseAge", rules.min_release_age
-    if minimum is None:
-        return Ruling(Action.ALLOW, rule)
+def age_ruling(
+    rules: FindingRules, kind: FindingKind, published: datetime | None, now: datetime | None
+) -> Ruling:
+    """Return what the rules do about a release or a project of some age; unknown counts as young.
+
+    Parameters
+    ----------
+    rules
+        Of a policy.
+    kind
+        One of ``AGES``.
+    published, now
+        UTC.
+    """
+    bound = _age_bound(rules, kind)
+    if bound.minimum is None:
+        return Ruling(Action.ALLOW, bound.rule)
     if published is None or now is None:
-        return Ruling(rules.release_age_action, rule)
-    if now - published >= minimum:
-        return Ruling(Action.ALLOW, rule)
+        return Ruling(bound.action, bound.rule)
+    if now - published >= bound.minimum:
+        return Ruling(Action.ALLOW, bound.rule)
     try:
-        return Ruling(rules.release_age_action, rule, until=published + minimum)
+        return Ruling(bound.action, bound.rule, until=published + bound.minimum)
     except OverflowError:
-        return Ruling(rules.release_age_action, rule)
+        return Ruling(bound.action, bound.rule)
+
+
+@dataclass(frozen=True, slots=True)
+class _AgeBound:
+    """How old something must be, what follows where it is not, and which field says so."""
+
+    minimum: timedelta | None
+    action: Action
+    rule: str
+
+
+def _age_bound(rules: FindingRules, kind: FindingKind) -> _AgeBound:
+    if kind is FindingKind.PACKAGE_AGE:
+        return _AgeBound(rules.min_package_age, rules.package_age_action, "findings.minPackageAge")
+    return _AgeBound(rules.min_release_age, rules.release_age_action, "findings.minReleaseAge")
 
 
 def finding_ground(policy: Policy, finding: Finding, ruled: Ruling, *, declared: bool) -> Ground:
@@ -120,6 +147,9 @@ def _what(finding: Finding, policy: Policy) -> str:
             return f"resembles the popular package {identity}"
         case FindingKind.CONFUSION:
             return one_line(finding.summary, 120)
+        case FindingKind.INSTALL_SCRIPT if finding.severity is not Severity.UNKNOWN:
+            found = one_line(finding.summary, 120)
+            return f"runs code by itself ({identity}, {finding.severity.value}): {found}"
         case FindingKind.INSTALL_SCRIPT:
             return f"runs code by itself ({identity}){summary}"
         case FindingKind.LICENCE if finding.id == UNKNOWN:
@@ -130,18 +160,29 @@ def _what(finding: Finding, policy: Policy) -> str:
             return f"has the licence {identity}, and there is no way around {denied}"
         case FindingKind.MALWARE:
             return f"looks like malware ({identity}){summary}"
-        case FindingKind.RELEASE_AGE if finding.published_at is None:
-            return "has an upload time that the index does not tell"
-        case FindingKind.RELEASE_AGE:
-            return f"was uploaded less than {_age(policy)} ago"
+        case FindingKind.RELEASE_AGE | FindingKind.PACKAGE_AGE:
+            return _how_young(finding, policy)
+
+
+def _how_young(finding: Finding, policy: Policy) -> str:
+    known, age = finding.published_at is not None, _age(policy, finding)
+    if finding.kind is FindingKind.RELEASE_AGE:
+        return (
+            f"was uploaded less than {age} ago"
+            if known
+            else "has an upload time that the index does not tell"
+        )
+    if not known:
+        return "is of a project whose age the index does not tell"
+    return f"is of a project less than {age} old; a name that was made up and then registered looks the same"
 
 
 def _severity(finding: Finding) -> str:
     return "severity unknown" if finding.severity is Severity.UNKNOWN else finding.severity.value
 
 
-def _age(policy: Policy) -> str:
-    minimum = policy.findings.min_release_age
+def _age(policy: Policy, finding: Finding) -> str:
+    minimum = _age_bound(policy.findings, finding.kind).minimum
     return "" if minimum is None else duration(minimum)
 
 
@@ -156,7 +197,14 @@ def _remedy(policy: Policy, finding: Finding, ruled: Ruling, *, declared: bool) 
             return Remedy.REMOVE, meant + (", or ask a reviewer for approval." if approvable else ".")
         case FindingKind.RELEASE_AGE if finding.published_at is not None:
             end = ", or ask a reviewer for approval." if approvable else "."
-            return Remedy.ADVICE, f"Wait until it is {_age(policy)} old, or pin an older version{end}"
+            return (
+                Remedy.ADVICE,
+                f"Wait until it is {_age(policy, finding)} old, or pin an older version{end}",
+            )
+        case FindingKind.PACKAGE_AGE if finding.published_at is not None:
+            end = ", or ask a reviewer for approval." if approvable else "."
+            checked = "Check that the package is the one that was meant"
+            return Remedy.ADVICE, f"{checked}; wait until the project is {_age(policy, finding)} old{end}"
         case _:
             return (
                 (Remedy.APPROVE, f" with {one_line(finding.id, 60)}.") if approvable else (Remedy.REMOVE, ".")

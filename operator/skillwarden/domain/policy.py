@@ -181,6 +181,8 @@ class FindingRules:
         For code that heuristics take for malware; ``Allow``: it is not looked for.
     min_release_age
         Artefacts younger than this take ``release_age_action``; ``None``: age does not count.
+    min_package_age
+        Projects younger than this take ``package_age_action``; ``None``: age does not count.
     source
         Action by severity for what is found in a skill's own files; what is absent is allowed.
     """
@@ -202,6 +204,8 @@ class FindingRules:
     malware: Action = Action.ALLOW
     min_release_age: timedelta | None = None
     release_age_action: Action = Action.REQUIRE_APPROVAL
+    min_package_age: timedelta | None = None
+    package_age_action: Action = Action.REQUIRE_APPROVAL
     source: Mapping[Severity, Action] = field(
         default_factory=lambda: {
             Severity.CRITICAL: Action.DENY,
@@ -235,6 +239,8 @@ class FindingRules:
                 return self.malware is not Action.ALLOW
             case FindingKind.RELEASE_AGE:
                 return self.min_release_age is not None and self.release_age_action is not Action.ALLOW
+            case FindingKind.PACKAGE_AGE:
+                return self.min_package_age is not None and self.package_age_action is not Action.ALLOW
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from .closure import Closure, Node, closure_of
-from .finding import Finding, FindingKind, ScannerName, ScannerReport, ScanResult, ScanState
+from .finding import AGES, Finding, FindingKind, ScannerName, ScannerReport, ScanResult, ScanState
 from .grounds import listed, one_line
 from .lock import Lock
 from .merge import merge_findings
@@ -59,6 +59,22 @@ class ScanGap:
 
 
 @dataclass(frozen=True, slots=True)
+class Ages:
+    """Since when things of one kind are there.
+
+    Attributes
+    ----------
+    undated
+        Findings whose time nobody knows.
+    dated
+        The others, with the time (UTC), youngest first.
+    """
+
+    undated: Sequence[tuple[Node, Finding]]
+    dated: Sequence[tuple[datetime, Node, Finding]]
+
+
+@dataclass(frozen=True, slots=True)
 class ScanView:
     """What a scan says of a lock.
 
@@ -68,22 +84,19 @@ class ScanView:
         Those that no passing of time settles, each with its package.
     licences
         Those of kind ``licence``, by licence: a closure has hundreds of packages and few licences.
-    undated
-        Findings of kind ``releaseAge`` whose upload time nobody knows.
-    dated
-        The others of that kind, with the time (UTC), youngest first.
+    ages
+        Those of the kinds in ``AGES``, by kind.
     gaps
         For each scanner that reported what its report lacks; ``None``: nothing.
     """
 
     findings: Sequence[tuple[Node, Finding]]
     licences: Mapping[str, Sequence[tuple[Node, Finding]]]
-    undated: Sequence[tuple[Node, Finding]]
-    dated: Sequence[tuple[datetime, Node, Finding]]
+    ages: Mapping[FindingKind, Ages]
     gaps: Mapping[ScannerName, ScanGap | None]
 
 
-_NOTHING = ScanView(findings=(), licences={}, undated=(), dated=(), gaps={})
+_NOTHING = ScanView(findings=(), licences={}, ages={}, gaps={})
 _VIEWS: OrderedDict[tuple[int, int], tuple[Lock, ScanResult, ScanView]] = OrderedDict()
 
 
@@ -106,7 +119,8 @@ def view_of(lock: Lock, scan: ScanResult | None) -> ScanView:
 
 def _look(lock: Lock, scan: ScanResult) -> ScanView:
     closure = closure_of(lock)
-    findings, undated, dated = [], [], []
+    findings: list[tuple[Node, Finding]] = []
+    by_age: dict[FindingKind, list[tuple[Node, Finding]]] = {}
     licences: dict[str, list[tuple[Node, Finding]]] = {}
     for finding in merge_findings(scan.reports):
         node = closure.by_id.get(finding.package)
@@ -114,21 +128,29 @@ def _look(lock: Lock, scan: ScanResult) -> ScanView:
             continue  # the scanner's gap says so
         if finding.kind is FindingKind.LICENCE:
             licences.setdefault(finding.id, []).append((node, finding))
-        elif finding.kind is not FindingKind.RELEASE_AGE:
-            findings.append((node, finding))
-        elif finding.published_at is None:
-            undated.append((node, finding))
+        elif finding.kind in AGES:
+            by_age.setdefault(finding.kind, []).append((node, finding))
         else:
-            published = finding.published_at
-            if published.tzinfo is None:
-                published = published.replace(tzinfo=UTC)
-            dated.append((published, node, finding))
-    dated.sort(key=lambda item: item[0], reverse=True)
+            findings.append((node, finding))
     gaps: dict[ScannerName, ScanGap | None] = {}
     for report in scan.reports:
         gap = _other_lock(report) if scan.lock_digest != lock.digest else _gap(report, closure)
         gaps[report.scanner] = gaps.get(report.scanner) or gap
-    return ScanView(findings=findings, licences=licences, undated=undated, dated=dated, gaps=gaps)
+    ages = {kind: _ages(found) for kind, found in by_age.items()}
+    return ScanView(findings=findings, licences=licences, ages=ages, gaps=gaps)
+
+
+def _ages(found: Sequence[tuple[Node, Finding]]) -> Ages:
+    undated, dated = [], []
+    for node, finding in found:
+        published = finding.published_at
+        if published is None:
+            undated.append((node, finding))
+        else:
+            aware = published if published.tzinfo else published.replace(tzinfo=UTC)
+            dated.append((aware, node, finding))
+    dated.sort(key=lambda item: item[0], reverse=True)
+    return Ages(undated=undated, dated=dated)
 
 
 def missing(scanner: ScannerName) -> ScanGap:

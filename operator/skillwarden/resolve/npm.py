@@ -32,6 +32,7 @@ from .npm_registry import publication_times, registry_trouble
 from .npm_settings import NpmSettings
 from .npmlock import CPUS, Registry, read_npm_lock
 from .process import Outcome, run_limited
+from .unknown_names import UNKNOWN_NAME_FIX, names_not_in_registry, say_unknown
 
 _MAX_LOCK_BYTES = 64 * 1024 * 1024
 _PROJECT = "skillwarden-closure"
@@ -126,7 +127,7 @@ class NpmResolver:
                 dependencies, preference = dict(pins.direct), None
             job = _Job(folder, dependencies, platform, ends, pins)
             await asyncio.to_thread(self._prepare, job, preference)
-            url = self._settings.registry_url or await self._default_registry()
+            url = await self.registry_url()
             text = await self._lock_text(job, url)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
@@ -209,6 +210,9 @@ class NpmResolver:
                 f"the npm registry is not available: {reason}.",
                 fix="It is asked again later; if this stays, check the registry's address and credentials.",
             )
+        if code == "E404" and (unknown := names_not_in_registry(outcome.stderr)):
+            said = say_unknown(unknown, declared=job.dependencies)
+            return UnresolvableError(f"no versions satisfy all requirements: {said}.", fix=UNKNOWN_NAME_FIX)
         if code in _UNSATISFIABLE:
             return UnresolvableError(
                 f"no versions satisfy all requirements: {words}.",
@@ -217,6 +221,16 @@ class NpmResolver:
         return ResolverFailedError(
             f"npm failed ({code or outcome.code}): {words or 'it said nothing'}.", fix=_CHECK_NPM
         )
+
+    async def registry_url(self) -> str:
+        """Return the one registry that is asked, npm's own where none is set.
+
+        Raises
+        ------
+        ResolverFailedError
+            npm does not tell.
+        """
+        return self._settings.registry_url or await self._default_registry()
 
     async def _default_registry(self) -> str:
         """Return the registry that npm uses by itself, in its own words: we name none."""

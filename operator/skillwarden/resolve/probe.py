@@ -15,7 +15,7 @@ import aiohttp
 
 from .settings import ResolverSettings
 
-_ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
+ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 _MAX_PAGE_BYTES = 64 * 1024 * 1024
 _DISTRIBUTION = re.compile(
     r"<a\s[^>]*href\s*=\s*[\"'][^\"'#?]+\.(?:whl|tar\.gz|tar\.bz2|zip|egg|tgz)\b", re.I
@@ -41,8 +41,8 @@ async def index_trouble(settings: ResolverSettings, *, url: str, names: Sequence
         A reason that names the page; ``None`` where each answer is one that an index gives, 404 included.
     """
     timeout = aiohttp.ClientTimeout(total=settings.probe_seconds)
-    headers = {"Accept": _ACCEPT}
-    if login := await asyncio.to_thread(_login, settings, url):
+    headers = {"Accept": ACCEPT}
+    if login := await asyncio.to_thread(login_for, settings, url):
         headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
     # Not trust_env: it would take the operator's own netrc, too, which uv is not shown.
     async with aiohttp.ClientSession(timeout=timeout, headers=headers, proxy=proxy_for(url)) as session:
@@ -50,7 +50,7 @@ async def index_trouble(settings: ResolverSettings, *, url: str, names: Sequence
     return next((answer for answer in answers if answer), None)
 
 
-def _login(settings: ResolverSettings, url: str) -> str | None:
+def login_for(settings: ResolverSettings, url: str) -> str | None:
     if settings.index_username or settings.index_password:
         return f"{settings.index_username}:{settings.index_password}"
     if settings.netrc is None:
@@ -76,7 +76,7 @@ async def _page_trouble(session: aiohttp.ClientSession, url: str, name: str) -> 
                 body = await response.content.read(_MAX_PAGE_BYTES)
                 while chunk := await response.content.read(_MAX_PAGE_BYTES):
                     body += chunk
-                reason = _body_trouble(response.content_type, body)
+                reason = body_trouble(response.content_type, body)
     except TimeoutError:
         reason = "does not answer in time"
     except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -96,7 +96,7 @@ def status_trouble(status: int) -> str | None:
     return f"answers {status}"
 
 
-def _body_trouble(content_type: str, body: bytes) -> str | None:
+def body_trouble(content_type: str, body: bytes) -> str | None:
     if content_type.endswith("json"):
         try:
             listed = isinstance(json.loads(body)["files"], list)

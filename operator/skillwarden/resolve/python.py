@@ -36,6 +36,7 @@ from .explain import condense, missing_names, source_only_names, speaks_of_netwo
 from .probe import index_trouble
 from .process import Outcome, run_limited
 from .settings import ResolverSettings
+from .unknown_names import UNKNOWN_NAME_FIX, say_unknown
 from .uvlock import Resolved, read_parents, read_pylock
 from .wheels import choose_wheel, platform_parts
 
@@ -252,6 +253,12 @@ class PythonResolver:
         if outcome.code != 1:
             why = condense(outcome.stderr)
             return _unavailable(why) if speaks_of_network(outcome.stderr) else _broken(outcome)
+        if unknown := missing_names(outcome.stderr):
+            said = say_unknown(unknown, declared=(item.name for item in job.declared))
+            return UnresolvableError(
+                f"no versions satisfy all requirements: {said}. uv: {condense(outcome.stderr)}.",
+                fix=UNKNOWN_NAME_FIX,
+            )
         return UnresolvableError(
             f"no versions satisfy all requirements: {condense(outcome.stderr)}.",
             fix="Change the ranges that exclude each other, or name a version that exists.",
@@ -268,8 +275,12 @@ class PythonResolver:
             fix=f"{hint} Or give it longer: SKILLWARDEN_RESOLVE_DEADLINE.",
         )
 
+    async def index_url(self) -> str | None:
+        """Return the one index that is asked, uv's own where none is set; ``None``: uv does not tell."""
+        return self._settings.index_url or await self._default_index()
+
     async def _trouble(self, names: Iterable[str]) -> str | None:
-        url = self._settings.index_url or await self._default_index()
+        url = await self.index_url()
         if url is None:
             return None
         return await index_trouble(self._settings, url=url, names=list(names))

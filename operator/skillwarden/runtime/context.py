@@ -28,6 +28,8 @@ from ..handlers.watch import Watcher, WatchPlan
 from ..kube.gateway import Gateway
 from ..kube.kinds import Kind
 from ..resolve.closure import ClosureResolver
+from ..resolve.first_seen import ProjectAges
+from ..resolve.first_seen_memory import FirstSeenMemory
 from ..resolve.npm import NpmResolver
 from ..resolve.npm_settings import NpmSettings
 from ..resolve.python import PythonResolver
@@ -35,7 +37,6 @@ from ..resolve.settings import ResolverSettings
 from ..scan.factory import default_scanners
 from ..scan.names import name_findings
 from ..scan.runner import ScanRunner
-from ..scan.source.look import remembered_source_findings
 from ..services.admission import Admission
 from ..services.approvals import Requests
 from ..services.canary import CanaryPlan, CanaryProber
@@ -59,6 +60,7 @@ from ..services.store import Store
 from ..services.strays import StrayCatcher
 from ..services.tools import Tools
 from ..services.waits import Waits
+from ..source.look import remembered_source_findings
 from .advisories import AdvisoryKeeper
 from .kinds import KindFollower
 from .leadership import Leadership
@@ -107,6 +109,18 @@ def closure_resolver(settings: Settings) -> ClosureResolver:
     """Return the resolver of both ecosystems."""
     return ClosureResolver(
         python=PythonResolver(resolver_settings(settings)), npm=NpmResolver(npm_settings(settings))
+    )
+
+
+def project_ages(settings: Settings) -> ProjectAges:
+    """Return what asks the resolvers' own indexes since when they have projects."""
+    python, npm = resolver_settings(settings), npm_settings(settings)
+    return ProjectAges(
+        python=python,
+        npm=npm,
+        index_url=PythonResolver(python).index_url,
+        registry_url=NpmResolver(npm).registry_url,
+        memory=FirstSeenMemory(settings.state_dir / "cache" / "first-seen.sqlite"),
     )
 
 
@@ -179,6 +193,7 @@ async def operator(settings: Settings, *, timing: Timing | None = None) -> Async
                 feed,
                 read_facts=reader_of(depot),
                 detect_malware=malware_detector_of(depot),
+                ask_first_seen=project_ages(settings).of,
                 memory_limit_bytes=settings.tool_memory_bytes,
             ),
             deadline_seconds=settings.scan_deadline,

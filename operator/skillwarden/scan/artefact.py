@@ -52,7 +52,8 @@ def _findings(package: PackageId, facts: ArtefactFacts) -> Iterator[Finding]:
             kind=FindingKind.INSTALL_SCRIPT,
             package=package,
             id=hook.id,
-            summary=hook.text,
+            severity=hook.severity,
+            summary=f"{hook.does}; {hook.text}" if hook.does else hook.text,
             scanners=(ScannerName.ARTEFACT,),
         )
     yield Finding(

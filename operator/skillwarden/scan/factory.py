@@ -10,6 +10,7 @@ from ..bounded import TOOL_MEMORY
 from .age import AgeScanner
 from .artefact import ArtefactScanner, ReadFacts
 from .confusion import ConfusionScanner
+from .first_seen import AskFirstSeen, FirstSeenScanner
 from .malware import DetectMalware, MalwareScanner
 from .npm_audit import NpmAuditScanner
 from .osv import OsvScanner
@@ -23,6 +24,7 @@ def default_scanners(
     *,
     read_facts: ReadFacts,
     detect_malware: DetectMalware,
+    ask_first_seen: AskFirstSeen,
     allowed_names: frozenset[str] = frozenset(),
     memory_limit_bytes: int = TOOL_MEMORY,
 ) -> tuple[Scanner, ...]:
@@ -37,6 +39,8 @@ def default_scanners(
         Has a lock's artefacts read.
     detect_malware
         Has them looked at for malware.
+    ask_first_seen
+        Asks the index since when it has a lock's projects.
     allowed_names
         Normalised names that are never taken for typosquats.
     memory_limit_bytes
@@ -50,6 +54,7 @@ def default_scanners(
         TyposquatScanner(allowed=allowed_names),
         ConfusionScanner(),
         AgeScanner(),
+        FirstSeenScanner(ask_first_seen),
         ArtefactScanner(read_facts),
         MalwareScanner(detect_malware),
     )

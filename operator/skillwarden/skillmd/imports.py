@@ -14,8 +14,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from ..domain.package import DeclaredPackage, Ecosystem
-from ..scan.source.python_code import parse
 from ..scan.toplist import top_names
+from ..source.python_code import parse
 from .files import Folder
 
 #: Import names whose distribution is called otherwise (facts of PyPI), of what scripts commonly import.

@@ -83,6 +83,20 @@ class MinReleaseAge(ApiModel):
     )
 
 
+class MinPackageAge(ApiModel):
+    """What happens with projects that are very new."""
+
+    duration: Duration = Field(
+        description=(
+            "Projects whose first file the index received less long ago than this, such as 720h, take the"
+            " action. So do those of which the index does not tell."
+        )
+    )
+    action: domain.Action = Field(
+        default=domain.Action.REQUIRE_APPROVAL, description="What follows: Allow, RequireApproval or Deny."
+    )
+
+
 class LicenceRules(ApiModel):
     """What follows from a package's licence."""
 
@@ -154,6 +168,13 @@ class Findings(ApiModel):
     min_release_age: MinReleaseAge | None = Field(
         default=None, description="What happens with artefacts that are very new. Absent: age does not count."
     )
+    min_package_age: MinPackageAge | None = Field(
+        default=None,
+        description=(
+            "What happens with projects that are very new, whatever the version: names that a language model"
+            " made up and somebody then registered are. Absent: the age of the project does not count."
+        ),
+    )
     source: SourceActions = Field(
         default_factory=SourceActions,
         json_schema_extra=DEFAULT_EMPTY,
@@ -162,7 +183,7 @@ class Findings(ApiModel):
 
     def to_domain(self) -> domain.FindingRules:
         """Return the rules."""
-        age = self.min_release_age
+        age, project_age = self.min_release_age, self.min_package_age
         return domain.FindingRules(
             vulnerability=self.vulnerability.to_domain(),
             typosquat=self.typosquat,
@@ -173,6 +194,8 @@ class Findings(ApiModel):
             malware=self.malware,
             min_release_age=parse_duration(age.duration) if age else None,
             release_age_action=age.action if age else domain.Action.REQUIRE_APPROVAL,
+            min_package_age=parse_duration(project_age.duration) if project_age else None,
+            package_age_action=project_age.action if project_age else domain.Action.REQUIRE_APPROVAL,
             source=self.source.to_domain(),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from skillwarden.domain.finding import Severity
 from skillwarden.domain.skill import SourceFile
@@ -23,6 +23,11 @@ _SHELL = (".sh", ".bash", ".zsh", ".ksh")
 _TEXT = (".md", ".markdown", ".txt", ".rst", ".html", ".xml", ".yaml", ".yml", ".json", ".toml", ".csv", "")
 _FENCE = re.compile(r"(?ms)^[ \t]*```[ \t]*(?P<language>[A-Za-z0-9+-]*)[^\n]*\n(?P<code>.*?)^[ \t]*```")
 _SHEBANG = re.compile(r"#![^\n]*?\b(python|node|deno|bun|bash|zsh|dash|ksh|sh)[0-9.]*\b")
+_LOOKS: Mapping[str, Callable[[str, Collector], None]] = {
+    "javascript": other_code.look_javascript,
+    "python": python_code.look,
+    "shell": other_code.look_shell,
+}
 _FENCED_SHELL = frozenset({"sh", "bash", "shell", "zsh", "console", "terminal"})
 _FENCED_PYTHON = frozenset({"python", "py", "python3"})
 _FENCED_JAVASCRIPT = frozenset({"javascript", "js", "typescript", "ts", "node"})
@@ -42,6 +47,20 @@ def source_findings(files: Iterable[SourceFile]) -> tuple[SourceFinding, ...]:
     return tuple(sorted(found, key=gravest_first)[:MAX_FINDINGS])
 
 
+def code_findings(file: SourceFile, *, language: str = "") -> tuple[SourceFinding, ...]:
+    """Return what a person should see of one file that something runs, gravest first.
+
+    Parameters
+    ----------
+    file
+        The file.
+    language
+        Of which interpreter it is run by: ``javascript``, ``python`` or ``shell``; empty: by its name and its
+        first line.
+    """
+    return tuple(sorted(_file(file, language), key=gravest_first)[:MAX_FINDINGS])
+
+
 def remembered_source_findings(files: Sequence[SourceFile]) -> tuple[SourceFinding, ...]:
     """Return ``source_findings``, looked for once for the same files."""
     fingerprint = hashlib.sha256()
@@ -58,7 +77,7 @@ def remembered_source_findings(files: Sequence[SourceFile]) -> tuple[SourceFindi
     return known
 
 
-def _file(file: SourceFile) -> Iterable[SourceFinding]:
+def _file(file: SourceFile, language: str = "") -> Iterable[SourceFinding]:
     into = Collector(file.path)
     if file.content.startswith((b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")):
         into.add("binary", Severity.HIGH, 1, "is a program in machine code, which nobody can look into")
@@ -66,7 +85,7 @@ def _file(file: SourceFile) -> Iterable[SourceFinding]:
     try:
         text = file.content.decode("utf-8")
     except UnicodeDecodeError:
-        if file.path.endswith((*_PYTHON, *_JAVASCRIPT, *_SHELL)):
+        if language or file.path.endswith((*_PYTHON, *_JAVASCRIPT, *_SHELL)):
             into.add(
                 "unreadable-code",
                 Severity.MEDIUM,
@@ -77,11 +96,14 @@ def _file(file: SourceFile) -> Iterable[SourceFinding]:
             into.add("binary", Severity.HIGH, 1, "is compiled code, which nobody can look into")
         return into.found.values()
     into.signs(text, HIDDEN)
-    _by_language(file.path, text, into)
+    _by_language(file.path, text, into, language)
     return into.found.values()
 
 
-def _by_language(path: str, text: str, into: Collector) -> None:
+def _by_language(path: str, text: str, into: Collector, run_by: str) -> None:
+    if run_by:
+        _LOOKS[run_by](text, into)
+        return
     shebang = _SHEBANG.match(text)
     language = shebang[1] if shebang else ""
     ending = "." + path.rpartition(".")[2].lower() if "." in path.rpartition("/")[2] else ""
