@@ -10,11 +10,22 @@ import asyncio
 import sys
 from pathlib import Path
 
-from . import advisories, fairness, latency, lookup, public, scale, signals, verdict, webhook
+from . import advisories, burst, fairness, latency, lookup, public, scale, signals, verdict, webhook
 from .measure import Measurement, machine, save, show
 from .regression import AT_REST, TOLERANCE, Yardstick, load, ratios, regressions, store
 
-NAMES = ("verdict", "lookup", "advisories", "signals", "webhook", "latency", "public", "fairness", "scale")
+NAMES = (
+    "verdict",
+    "lookup",
+    "advisories",
+    "signals",
+    "webhook",
+    "latency",
+    "public",
+    "fairness",
+    "burst",
+    "scale",
+)
 RESULTS = Path(__file__).resolve().parents[1] / "build" / "bench.json"
 
 
@@ -35,6 +46,8 @@ def run(name: str, *, skills: int, known: int) -> list[Measurement]:
             return asyncio.run(latency.measure(known))
         case "public":
             return asyncio.run(public.measure())
+        case "burst":
+            return asyncio.run(burst.measure())
         case "fairness":
             return asyncio.run(fairness.measure())
         case _:

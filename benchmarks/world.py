@@ -187,6 +187,10 @@ class OperatorProcess:
         """Return how many reconciles of Skills went well since it started."""
         return (await self._progress())[0]
 
+    async def waiting(self) -> float:
+        """Return how many keys wait in its queue."""
+        return (await self._progress())[1]
+
     async def _progress(self) -> tuple[float, float]:
         """Return how many reconciles of Skills went well, and how many keys wait."""
         try:
