@@ -7,21 +7,26 @@ from typing import Any
 
 import pytest
 from apiserver_support import (
+    API,
     CONFIG_MAPS,
     CRDS,
     GADGETS,
+    GROUP,
     JSON_PATCH,
     MERGE,
+    NAMESPACES,
     PODS,
+    SECRETS,
+    SPACE,
     STRATEGIC,
     Client,
+    fresh_name,
     make_config_map,
     make_gadget,
+    make_secret,
     owned_by,
     until,
 )
-
-NAMESPACES = "/api/v1/namespaces"
 
 
 def meta_of(body: dict[str, Any]) -> dict[str, Any]:
@@ -36,7 +41,7 @@ async def test_a_new_object_gets_its_identity(gadgets: Client) -> None:
     assert first["generation"] == 1
     assert first["creationTimestamp"].endswith("Z")
     listed = (await gadgets.get(GADGETS)).body
-    assert (listed["kind"], listed["apiVersion"]) == ("GadgetList", "example.io/v1alpha1")
+    assert (listed["kind"], listed["apiVersion"]) == ("GadgetList", API)
     assert listed["metadata"]["resourceVersion"] == second["resourceVersion"]
 
 
@@ -51,7 +56,7 @@ async def test_a_client_cannot_choose_what_the_server_sets(gadgets: Client) -> N
 
 
 async def test_generate_name(api: Client) -> None:
-    made = [await api.made(CONFIG_MAPS, {"metadata": {"generateName": "cm-"}}) for _ in range(3)]
+    made = [await api.made(SECRETS, {"metadata": {"generateName": "cm-"}}) for _ in range(3)]
     names = {meta_of(item)["name"] for item in made}
     assert len(names) == 3
     assert all(name.startswith("cm-") and len(name) == 8 for name in names)
@@ -61,10 +66,10 @@ async def test_errors_are_statuses(gadgets: Client) -> None:
     await gadgets.made(GADGETS, make_gadget())
     again = await gadgets.post(GADGETS, make_gadget())
     assert (again.status, again.body["reason"]) == (409, "AlreadyExists")
-    assert again.body["details"] == {"name": "one", "group": "example.io", "kind": "gadgets"}
+    assert again.body["details"] == {"name": "one", "group": GROUP, "kind": "gadgets"}
     missing = await gadgets.get(f"{GADGETS}/two")
     assert (missing.status, missing.body["reason"]) == (404, "NotFound")
-    assert missing.message == 'gadgets.example.io "two" not found'
+    assert missing.message == f'gadgets.{GROUP} "two" not found'
     nowhere = await gadgets.post("/api/v1/namespaces/none/configmaps", make_config_map())
     assert (nowhere.status, nowhere.message) == (404, 'namespaces "none" not found')
 
@@ -224,11 +229,11 @@ async def test_preconditions_of_a_deletion(api: Client) -> None:
 
 async def test_a_collection_is_deleted_by_selector(api: Client) -> None:
     for name, tier in (("one", "a"), ("two", "b"), ("three", "b")):
-        await api.made(CONFIG_MAPS, make_config_map(name, meta={"labels": {"tier": tier}}))
-    await api.delete(f"{CONFIG_MAPS}?labelSelector=tier%3Db")
-    left = (await api.get(CONFIG_MAPS)).body["items"]
+        await api.made(SECRETS, make_secret(name, meta={"labels": {"tier": tier}}))
+    await api.delete(f"{SECRETS}?labelSelector=tier%3Db")
+    left = (await api.get(SECRETS)).body["items"]
     assert [item["metadata"]["name"] for item in left] == ["one"]
-    assert (await api.delete("/api/v1/configmaps")).status == 405
+    assert (await api.delete("/api/v1/secrets")).status == 405
 
 
 async def test_children_go_after_their_owner(gadgets: Client) -> None:
@@ -290,21 +295,23 @@ async def test_foreground_deletion_waits_for_children_that_block(gadgets: Client
 
 
 async def test_a_namespace_waits_for_what_it_holds(gadgets: Client) -> None:
-    await gadgets.made(NAMESPACES, {"metadata": {"name": "team"}})
-    space = f"{NAMESPACES}/team/configmaps"
+    team = fresh_name("team")
+    await gadgets.made(NAMESPACES, {"metadata": {"name": team}})
+    space = f"{NAMESPACES}/{team}/configmaps"
     await gadgets.made(space, make_config_map(meta={"finalizers": ["example.io/hold"]}))
-    marked = await gadgets.delete(f"{NAMESPACES}/team")
+    marked = await gadgets.delete(f"{NAMESPACES}/{team}")
     assert marked.body["status"]["phase"] == "Terminating"
     late = await gadgets.post(space, make_config_map("late"))
     assert (late.status, late.body["reason"]) == (403, "Forbidden")
     assert "is being terminated" in late.message
     await gadgets.patch(f"{space}/one", {"metadata": {"finalizers": None}})
-    await gadgets.gone(f"{NAMESPACES}/team")
+    await gadgets.gone(f"{NAMESPACES}/{team}")
 
 
 async def test_a_namespace_has_a_default_account_and_keeps_it(api: Client) -> None:
-    await api.made(NAMESPACES, {"metadata": {"name": "team"}})
-    account = f"{NAMESPACES}/team/serviceaccounts/default"
+    team = fresh_name("team")
+    await api.made(NAMESPACES, {"metadata": {"name": team}})
+    account = f"{NAMESPACES}/{team}/serviceaccounts/default"
 
     async def there() -> bool:
         return (await api.get(account)).status == 200
@@ -318,18 +325,15 @@ async def test_a_namespace_has_a_default_account_and_keeps_it(api: Client) -> No
         return found.status == 200 and found.body["metadata"]["uid"] != old
 
     await until(anew, "the default account does not come back")
-    assert {item["metadata"]["name"] for item in (await api.get(NAMESPACES)).body["items"]} == {
-        "default",
-        "kube-system",
-        "team",
-    }
+    names = {item["metadata"]["name"] for item in (await api.get(NAMESPACES)).body["items"]}
+    assert {"default", "kube-system", team} <= names
 
 
 async def test_lists_come_in_pages_of_one_moment(api: Client) -> None:
     for index in range(5):
-        await api.made(CONFIG_MAPS, make_config_map(f"cm-{index}"))
-    first = (await api.get(f"{CONFIG_MAPS}?limit=2")).body
-    await api.delete(f"{CONFIG_MAPS}/cm-3")
+        await api.made(SECRETS, make_secret(f"cm-{index}"))
+    first = (await api.get(f"{SECRETS}?limit=2")).body
+    await api.delete(f"{SECRETS}/cm-3")
     names, page = [], first
     while True:
         names += [item["metadata"]["name"] for item in page["items"]]
@@ -337,10 +341,10 @@ async def test_lists_come_in_pages_of_one_moment(api: Client) -> None:
         token = page["metadata"].get("continue")
         if not token:
             break
-        page = (await api.get(f"{CONFIG_MAPS}?limit=2&continue={token}")).body
+        page = (await api.get(f"{SECRETS}?limit=2&continue={token}")).body
     assert names == [f"cm-{index}" for index in range(5)]
     assert first["metadata"]["remainingItemCount"] == 3
-    assert (await api.get(f"{CONFIG_MAPS}?limit=2&continue=nonsense")).status == 400
+    assert (await api.get(f"{SECRETS}?limit=2&continue=nonsense")).status == 400
 
 
 async def test_the_scale_of_an_object(gadgets: Client) -> None:
@@ -371,7 +375,7 @@ async def test_immutable_fields_by_rule_and_by_kind(gadgets: Client) -> None:
 
 async def test_a_definition_can_change_while_it_serves(gadgets: Client) -> None:
     await gadgets.made(GADGETS, make_gadget())
-    path = f"{CRDS}/gadgets.example.io"
+    path = f"{CRDS}/gadgets.{GROUP}"
     crd = (await gadgets.get(path)).body
     spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     spec["properties"]["colour"] = {"type": "string", "default": "red"}
@@ -396,13 +400,13 @@ async def test_patches_that_fit_no_object(api: Client, kind: str) -> None:
 
 
 async def test_both_groups_of_events_are_one_collection(api: Client) -> None:
-    new = "/apis/events.k8s.io/v1/namespaces/default/events"
-    old = "/api/v1/namespaces/default/events"
+    new = f"/apis/events.k8s.io/v1/namespaces/{SPACE}/events"
+    old = f"/api/v1/namespaces/{SPACE}/events"
     body = {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
         "metadata": {"name": "one"},
-        "regarding": {"kind": "Pod", "name": "p", "namespace": "default"},
+        "regarding": {"kind": "Pod", "name": "p", "namespace": SPACE},
         "note": "hello",
         "reason": "Said",
         "reportingController": "tests",

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import pytest
-from apiserver_support import CRDS, GADGETS, Client, make_crd, make_gadget, make_schema
+from apiserver_support import CRDS, GADGETS, GROUP, Client, fresh_group, make_crd, make_gadget, make_schema
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -162,17 +162,18 @@ async def test_definitions_that_no_real_server_takes(api: Client, case: str) -> 
     part, where = BROKEN[case]
     schema = make_schema()
     schema["properties"]["spec"]["properties"]["x"] = {"type": "object", **part}
-    answer = await api.post(CRDS, make_crd(schema))
+    crd = make_crd(schema, group=fresh_group())
+    answer = await api.post(CRDS, crd)
     assert answer.status == 422
     assert where in answer.message
-    assert (await api.get(GADGETS)).status == 404
+    assert (await api.get(f"{CRDS}/{crd['metadata']['name']}")).status == 404
 
 
 async def test_a_definition_must_be_named_after_what_it_defines(api: Client) -> None:
     crd = make_crd()
-    crd["metadata"]["name"] = "others.example.io"
+    crd["metadata"]["name"] = f"others.{GROUP}"
     assert (await api.post(CRDS, crd)).status == 422
-    crd = make_crd()
+    crd = make_crd(group=fresh_group())
     crd["spec"]["versions"][0]["storage"] = False
     assert (await api.post(CRDS, crd)).status == 422
 
