@@ -74,6 +74,7 @@ def make_schema() -> dict[str, Any]:
         "properties": {
             "mode": {"type": "string", "enum": ["Task", "Service"], "description": "How it runs."},
             "replicas": {"type": "integer", "minimum": 0, "default": 1},
+            "size": {"type": "integer"},
             "port": {"x-kubernetes-int-or-string": True},
             "note": {"type": "string", "nullable": True, "maxLength": 20},
             "owner": {

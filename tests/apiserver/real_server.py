@@ -33,8 +33,9 @@ from apiserver_support import (
 from kubernetes.aio import client, config
 
 _EVENTS = f"{NAMESPACES}/{SPACE}/events"
+_LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{SPACE}/leases"
 #: What tests make in the run's namespace.
-_EMPTIED = (GADGETS, CONFIG_MAPS, SECRETS, PODS, NETWORK_POLICIES, QUOTAS, _EVENTS)
+_EMPTIED = (GADGETS, CONFIG_MAPS, SECRETS, PODS, NETWORK_POLICIES, QUOTAS, _EVENTS, _LEASES)
 #: What a real cluster puts into each namespace.
 _NOT_OURS = {"kube-root-ca.crt"}
 
@@ -144,7 +145,7 @@ async def defined(api: Client) -> None:
 async def tidy(api: Client) -> None:
     """Take out what a test has made: from the run's namespace, and cluster-wide under its names."""
     for path in _EMPTIED:
-        await _emptied(api, path)
+        await emptied(api, path)
     for path in (NAMESPACES, RUNTIME_CLASSES):
         for name in await _names(api, path):
             if name.startswith(f"{SPACE}-"):
@@ -172,12 +173,14 @@ async def _removed(api: Client, path: str) -> None:
     await api.delete(path, {"gracePeriodSeconds": 0} if path.startswith(PODS) else None)
 
 
-async def _emptied(api: Client, path: str) -> None:
+async def emptied(api: Client, path: str, *, only: str | None = None) -> None:
+    """Take everything out that stands there, or one name."""
     # Pods go at once this way, whether a node took them or not.
-    await api.delete(path, {"gracePeriodSeconds": 0})
+    if only is None:
+        await api.delete(path, {"gracePeriodSeconds": 0})
 
     async def empty() -> bool:
-        left = [name for name in await _names(api, path) if name not in _NOT_OURS]
+        left = [name for name in await _names(api, path) if name not in _NOT_OURS and only in {None, name}]
         for name in left:
             await _removed(api, f"{path}/{name}")
         return not left

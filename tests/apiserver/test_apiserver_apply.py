@@ -220,9 +220,11 @@ async def test_applying_an_empty_keyed_list_gives_up_its_items(gadgets: Client) 
 
 
 async def test_a_null_cannot_be_applied_where_a_value_belongs(gadgets: Client) -> None:
-    refused = await gadgets.apply(ONE, make_gadget(replicas=None))
-    assert (refused.status, "spec.replicas" in refused.message) == (422, True)
-    assert (await gadgets.apply(ONE, make_gadget(note=None))).body["spec"]["note"] is None
+    refused = await gadgets.apply(ONE, make_gadget(tags=None))
+    assert (refused.status, "spec.tags" in refused.message) == (422, True)
+    made = (await gadgets.apply(ONE, make_gadget(note=None, replicas=None))).body["spec"]
+    # A null gives way to a default.
+    assert (made["note"], made["replicas"]) == (None, 1)
 
 
 async def test_owners_of_fields_can_be_reset(api: Client) -> None:

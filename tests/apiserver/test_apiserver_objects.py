@@ -77,39 +77,43 @@ async def test_errors_are_statuses(gadgets: Client) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "complaint"),
     [
-        (b"{nope", 400, "JSON"),
-        (b"[]", 400, "no object"),
+        (b"{nope", 400, "json"),
+        (b"[]", 400, "unrecognized (must be of type ConfigMap)"),
         (b'{"metadata": []}', 400, "metadata"),
-        ({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a"}}, 400, "kind"),
+        (
+            {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a"}},
+            400,
+            "cannot be handled as a ConfigMap",
+        ),
         ({"metadata": {"name": "A_b"}}, 422, "metadata.name"),
         ({"metadata": {}}, 422, "name or generateName is required"),
         ({"metadata": {"name": "a", "namespace": "other"}}, 400, "does not match the namespace"),
         ({"metadata": {"name": "a", "labels": {"a b": "c"}}}, 422, "metadata.labels"),
         ({"metadata": {"name": "a", "labels": {"a": "$"}}}, 422, "metadata.labels"),
-        ({"metadata": {"name": "a", "resourceVersion": "5"}}, 400, "resourceVersion"),
+        ({"metadata": {"name": "a", "resourceVersion": "5"}}, 500, "resourceVersion"),
         ({"metadata": {"name": "a"}, "data": {"k": 5}}, 400, "cannot be handled as a ConfigMap"),
     ],
 )
 async def test_bad_bodies(api: Client, body: Any, status: int, complaint: str) -> None:
     answer = await api.post(CONFIG_MAPS, body)
     assert (answer.status, answer.body["kind"]) == (status, "Status")
-    assert complaint in answer.message
+    assert complaint.lower() in answer.message.lower()
     assert (await api.get(f"{CONFIG_MAPS}/a")).status == 404
 
 
 async def test_media_types_that_are_not_spoken(api: Client) -> None:
-    protobuf = "application/vnd.kubernetes.protobuf"
+    unspoken = "text/html"
     assert (await api.ask("POST", CONFIG_MAPS, b"x", Content_Type="text/csv")).status == 415
-    assert (await api.get(CONFIG_MAPS, Accept=protobuf)).status == 406
-    assert (await api.get(CONFIG_MAPS, Accept=f"{protobuf},application/json")).status == 200
+    assert (await api.get(CONFIG_MAPS, Accept=unspoken)).status == 406
+    assert (await api.get(CONFIG_MAPS, Accept=f"{unspoken},application/json")).status == 200
     await api.made(CONFIG_MAPS, make_config_map())
     assert (await api.patch(f"{CONFIG_MAPS}/one", {}, "application/json")).status == 415
 
 
 async def test_yaml_bodies_are_read_with_times_as_text(api: Client) -> None:
-    text = b"metadata: {name: one}\ndata: {when: '2026-01-01T00:00:00Z', day: 2026-01-01, y: a}\n"
+    text = b"metadata: {name: one}\ndata: {when: '2026-01-01T00:00:00Z', day: 2026-01-01, y: a, 'n': b}\n"
     answer = await api.ask("POST", CONFIG_MAPS, text, Content_Type="application/yaml")
-    assert answer.body["data"] == {"when": "2026-01-01T00:00:00Z", "day": "2026-01-01", "y": "a"}
+    assert answer.body["data"] == {"when": "2026-01-01T00:00:00Z", "day": "2026-01-01", "true": "a", "n": "b"}
 
 
 async def test_an_update_from_a_stale_version_is_a_conflict(gadgets: Client) -> None:
@@ -359,7 +363,8 @@ async def test_the_scale_of_an_object(gadgets: Client) -> None:
     patched = await gadgets.patch(f"{GADGETS}/one/scale", {"spec": {"replicas": 6}})
     assert patched.body["spec"]["replicas"] == 6
     assert (await gadgets.patch(f"{GADGETS}/one/scale", {"spec": {"replicas": -1}})).status == 422
-    applied = await gadgets.apply(f"{GADGETS}/one/scale", {"spec": {"replicas": 7}}, force=True)
+    meant = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "one"}}
+    applied = await gadgets.apply(f"{GADGETS}/one/scale", {**meant, "spec": {"replicas": 7}}, force=True)
     assert applied.body["spec"]["replicas"] == 7
     assert (await gadgets.get(f"{GADGETS}/one")).body["spec"]["replicas"] == 7
 
@@ -380,11 +385,16 @@ async def test_a_definition_can_change_while_it_serves(gadgets: Client) -> None:
     spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     spec["properties"]["colour"] = {"type": "string", "default": "red"}
     assert (await gadgets.put(path, crd)).status == 200
-    made = await gadgets.made(GADGETS, make_gadget("two"))
-    assert made["spec"]["colour"] == "red"
+
+    async def defaulted() -> bool:
+        made = await gadgets.post(f"{GADGETS}?dryRun=All", make_gadget("two"))
+        return bool(made.body["spec"].get("colour") == "red")
+
+    await until(defaulted, "the new field gets no default")
     touched = await gadgets.patch(f"{GADGETS}/one", {"metadata": {"labels": {"a": "b"}}})
     assert touched.body["spec"]["colour"] == "red"
-    assert touched.body["metadata"]["generation"] == 2
+    # Nobody has asked for anything else than before.
+    assert touched.body["metadata"]["generation"] == 1
     assert (await gadgets.patch(path, {"spec": {"scope": "Cluster"}})).status == 422
 
 
@@ -409,7 +419,10 @@ async def test_both_groups_of_events_are_one_collection(api: Client) -> None:
         "regarding": {"kind": "Pod", "name": "p", "namespace": SPACE},
         "note": "hello",
         "reason": "Said",
+        "type": "Normal",
+        "action": "Saying",
         "reportingController": "tests",
+        "reportingInstance": "tests-1",
         "eventTime": "2026-01-01T00:00:00.000000Z",
     }
     made = await api.made(new, body)

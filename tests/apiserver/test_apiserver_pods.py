@@ -266,9 +266,14 @@ async def test_network_policies_get_their_types(api: Client) -> None:
     made = await api.made(NETWORK_POLICIES, {"metadata": {"name": "in"}, "spec": {"podSelector": {}}})
     assert made["spec"]["policyTypes"] == ["Ingress"]
     both = await api.made(
-        NETWORK_POLICIES, {"metadata": {"name": "b"}, "spec": {"podSelector": {}, "egress": []}}
+        NETWORK_POLICIES, {"metadata": {"name": "b"}, "spec": {"podSelector": {}, "egress": [{}]}}
     )
     assert both["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    # No rules for egress do not close it: whoever means that says so.
+    none = await api.made(
+        NETWORK_POLICIES, {"metadata": {"name": "none"}, "spec": {"podSelector": {}, "egress": []}}
+    )
+    assert none["spec"]["policyTypes"] == ["Ingress"]
 
 
 @pytest.mark.parametrize(

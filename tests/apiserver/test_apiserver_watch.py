@@ -46,7 +46,8 @@ async def test_versions_grow_with_every_event(api: Client) -> None:
 
 
 async def test_an_object_that_leaves_the_selection_is_deleted_for_the_watcher(api: Client) -> None:
-    async with api.watch(SECRETS, "&labelSelector=tier%3Da") as events:
+    since = await version_of(api, SECRETS)
+    async with api.watch(SECRETS, f"&labelSelector=tier%3Da{FROM}{since}") as events:
         await api.made(SECRETS, make_secret("one", meta={"labels": {"tier": "b"}}))
         await api.patch(f"{SECRETS}/one", {"metadata": {"labels": {"tier": "a"}}})
         await api.patch(f"{SECRETS}/one", {"stringData": {"k": "v"}})
@@ -71,11 +72,12 @@ async def test_a_watch_of_one_name(api: Client) -> None:
 async def test_bookmarks_come_to_those_who_ask(api: Client) -> None:
     await api.made(SECRETS, make_secret("one"))
     since = await version_of(api, SECRETS)
-    async with api.watch(SECRETS, f"{FROM}{since}&allowWatchBookmarks=true") as events:
+    # A real server sends one each minute, and one shortly before a watch's time is over.
+    async with api.watch(SECRETS, f"{FROM}{since}&allowWatchBookmarks=true&timeoutSeconds=5") as events:
         bookmark = await events.next()
     assert bookmark["type"] == "BOOKMARK"
     assert bookmark["object"]["kind"] == "Secret"
-    assert bookmark["object"]["metadata"]["resourceVersion"] == since
+    assert int(bookmark["object"]["metadata"]["resourceVersion"]) >= int(since)
     async with api.watch(SECRETS, f"{FROM}{since}&timeoutSeconds=1") as events:
         assert await events.response.content.read() == b""
 
@@ -84,7 +86,10 @@ async def test_a_watch_list_ends_its_initial_events_with_a_marked_bookmark(api: 
     await api.made(SECRETS, make_secret("one"))
     asked = "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
     async with api.watch(SECRETS, asked) as events:
-        assert await events.take(1) == [("ADDED", "one")]
+        first = await events.next()
+        if first["object"].get("reason") == "Timeout":
+            pytest.skip("this server's etcd does not tell how far it is, so no list can be watched")
+        assert (first["type"], first["object"]["metadata"]["name"]) == ("ADDED", "one")
         end = await events.next()
     assert end["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
     refused = await api.get(f"{SECRETS}?watch=1&sendInitialEvents=true")
@@ -112,14 +117,17 @@ async def test_a_version_that_is_no_longer_kept_is_gone(api: Client, server: Api
         assert await events.take(1) == [("ADDED", "new")]
 
 
+@pytest.mark.embedded_only("a real server waits for a version that is not there yet")
 async def test_a_version_of_an_earlier_run_is_gone_too(api: Client) -> None:
     async with api.watch(SECRETS, f"{FROM}999999") as events:
         assert (await events.next())["object"]["code"] == 410
 
 
 async def test_many_watchers_see_the_same(api: Client) -> None:
+    since = await version_of(api, SECRETS)
+
     async def follow() -> list[tuple[str, str]]:
-        async with api.watch(SECRETS, f"{FROM}1") as events:
+        async with api.watch(SECRETS, f"{FROM}{since}") as events:
             return await events.take(30)
 
     followers = [asyncio.create_task(follow()) for _ in range(5)]
@@ -136,7 +144,7 @@ async def test_a_watch_in_table_form_defines_its_columns_once(gadgets: Client) -
         await gadgets.made(GADGETS, make_gadget("two"))
         first, second = await events.next(), await events.next()
     assert [column["name"] for column in first["object"]["columnDefinitions"]][:2] == ["Name", "Mode"]
-    assert second["object"]["columnDefinitions"] == []
+    assert not second["object"]["columnDefinitions"]
     assert second["object"]["rows"][0]["cells"][:2] == ["two", "Task"]
 
 

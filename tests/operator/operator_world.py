@@ -19,12 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from operator_real import RealCluster
+from real_server import Access
 
 from skillwarden.advisories.sync import sync
 from skillwarden.api.crdgen import crd
 from skillwarden.api.v1alpha1.kinds import KINDS
 from skillwarden.depot.fetch import FetchSettings
 from skillwarden.depot.serving import Listening, serving
+from skillwarden.kube.errors import KindMissing
 from skillwarden.kube.gateway import Gateway
 from skillwarden.kube.kinds import Kind
 from skillwarden.kube.transport import Call
@@ -36,6 +39,7 @@ from skillwarden.runtime.settings import DepotSettings, Settings
 from skillwarden.services.operator import Operator
 from skillwarden.services.ports import Timing
 
+LogReader = Callable[[str, str, str], Awaitable[str]]
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 KEY = "0123456789abcdef0123456789abcdef"
 API = "skillwarden.io/v1alpha1"
@@ -147,7 +151,9 @@ def make_advisory(
 class World:
     """Everything that runs, and a thread with a loop of its own for all but the cluster."""
 
-    def __init__(self, root: Path, *, trust: bool = True, timing: Timing = FAST) -> None:
+    def __init__(
+        self, root: Path, *, trust: bool = True, timing: Timing = FAST, real: Access | None = None
+    ) -> None:
         self.root = root
         self.index = PackageIndex()
         self.timing = timing
@@ -156,15 +162,17 @@ class World:
         # A unix socket's path may have 107 bytes; pytest's folders are long.
         self.socket = Path(f"/tmp/skw-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}") / "depot.sock"
         self.socket.parent.mkdir(mode=0o700, exist_ok=True)
-        self.cluster = LocalCluster(
-            root / "cluster",
-            depot=DepotEndpoint(
-                labels={"skillwarden.io/component": "depot"},
-                port=8480,
-                socket_path=self.socket,
-                namespace="skillwarden-system",
-            ),
-            timings=Timings(backoff_initial=0.2, backoff_max=1.0, reconnect_initial=0.05),
+        depot = DepotEndpoint(
+            labels={"skillwarden.io/component": "depot"},
+            port=8480,
+            socket_path=self.socket,
+            namespace="skillwarden-system",
+        )
+        timings = Timings(backoff_initial=0.2, backoff_max=1.0, reconnect_initial=0.05)
+        self.cluster: Any = (
+            RealCluster(real, root / "cluster", depot=depot, timings=timings)
+            if real is not None
+            else LocalCluster(root / "cluster", depot=depot, timings=timings)
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="world", daemon=True)
@@ -211,7 +219,18 @@ class World:
         gateway = await Gateway.connect(kubeconfig=self.cluster.kubeconfig, user_agent="installer")
         for kind in KINDS:
             await gateway.apply(Kind.CUSTOM_RESOURCE_DEFINITION, crd(kind))
+        await self._served(gateway)
         await gateway.close()
+
+    async def _served(self, gateway: Gateway) -> None:
+        """Wait until our kinds are served; a real server takes a moment."""
+        async with asyncio.timeout(DEADLINE):
+            for kind in KINDS:
+                while True:
+                    with contextlib.suppress(KindMissing):
+                        await gateway.list(next(item for item in Kind if item.kind == kind.kind))
+                        break
+                    await asyncio.sleep(0.05)
 
     async def _stop(self) -> None:
         await self.stop_operator()
@@ -273,9 +292,10 @@ class World:
 class Client:
     """What a user does with kubectl, and waiting for what follows."""
 
-    def __init__(self, gateway: Gateway, namespace: str) -> None:
+    def __init__(self, gateway: Gateway, namespace: str, *, log: LogReader | None = None) -> None:
         self.gateway = gateway
         self.namespace = namespace
+        self._read_log = log or gateway.pod_log
 
     async def apply(self, *bodies: dict[str, Any]) -> None:
         for body in bodies:
@@ -326,7 +346,7 @@ class Client:
         return sorted(found, key=lambda item: int(item["metadata"]["resourceVersion"]))
 
     async def log(self, pod: str) -> str:
-        return str(await self.gateway.pod_log(self.namespace, pod, "skill"))
+        return str(await self._read_log(self.namespace, pod, "skill"))
 
     async def until_log(self, pod: str, words: str) -> str:
         return str(await self.until(lambda: self.log(pod), lambda text: words in text, f"log of {pod}"))

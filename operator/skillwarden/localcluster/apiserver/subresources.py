@@ -97,7 +97,13 @@ def patch_scale(
     assert resource.scale is not None  # noqa: S101 - the caller has checked
     kind, body = patch
     if kind == "apply":
-        manifest: Obj = {"apiVersion": resource.api_version, "kind": resource.kind}
+        if _at(body, "kind") != "Scale":
+            raise errors.bad_request(f"invalid object type: Kind={_at(body, 'kind') or ''}")
+        manifest: Obj = {
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "metadata": {"name": name},
+        }
         replicas = _at(body, "spec.replicas")
         if replicas is not None:
             manifest = _with(manifest, resource.scale.spec_replicas, replicas)
@@ -125,6 +131,9 @@ def bind(
     if not isinstance(node, str) or not node:
         raise errors.bad_request("a Binding names its node in target.name")
     pod = objects.get(resource, namespace, name)
+    uid = _at(body, "metadata.uid")
+    if uid and uid != pod["metadata"]["uid"]:
+        raise errors.conflict("pods/binding", "", name, f"the Pod that {uid} was is gone")
     if pod["spec"].get("nodeName"):
         why = f'pod {name} is already assigned to node "{pod["spec"]["nodeName"]}"'
         raise errors.conflict("pods/binding", "", name, why)
@@ -139,7 +148,9 @@ def bind(
 
 def evict(objects: Objects, resource: Resource, namespace: str, name: str, body: Any) -> Obj:
     """Delete a Pod by way of an Eviction; there are no disruption budgets here."""
-    asked = (body or {}).get("deleteOptions") if isinstance(body, dict) else None
+    if _at(body, "metadata.name") != name:
+        raise errors.bad_request("name in URL does not match name in Eviction object")
+    asked = body.get("deleteOptions")
     objects.removal.delete(resource, namespace, name, delete_options(dumps(asked) if asked else b"", {}))
     return SUCCESS
 
