@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "apiserver"))
 
 from apiserver_support import SPACE
+from operator_real import RealCluster
 from operator_world import Client, World, make_agent, make_policy
 from real_server import Access, hired
 
 from skillwarden.kube.gateway import Gateway
 from skillwarden.kube.kinds import Kind
+from skillwarden.localcluster.cluster import LocalCluster
 
 _NUMBERS = itertools.count(1)
 
@@ -31,7 +34,8 @@ def real(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module")
 def bare_world(real: Access | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Everything but the operator, which a test starts itself."""
-    world = World(tmp_path_factory.mktemp("world"), real=real)
+    cluster = partial(RealCluster, real=real) if real is not None else LocalCluster
+    world = World(tmp_path_factory.mktemp("world"), cluster=cluster)
     world.start()
     world.advisories()
     yield world
@@ -52,7 +56,7 @@ async def stranger(bare_world: World) -> AsyncIterator[Client]:
     namespace = f"{SPACE}-team-{next(_NUMBERS)}"
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     await gateway.create(Kind.NAMESPACE, body)
-    yield Client(gateway, namespace, log=getattr(bare_world.cluster, "log", None))
+    yield Client(gateway, namespace)
     await gateway.delete(Kind.NAMESPACE, name=namespace)
     await gateway.close()
 

@@ -1,24 +1,26 @@
 """A real API server with the embedded node on it: what ``LocalCluster`` gives, where --kubeconfig names one.
 
-No kubelet is asked for and none is needed: the node speaks HTTP alone. It has a name of this run's own, its
-lease is renewed as a kubelet renews it (or its Pods would be taken for lost), and what the run made goes at
-the end.
+The node speaks HTTP alone and needs no kubelet. It has a name of this run's own, its lease is renewed as a
+kubelet renews it (or its Pods would be taken for lost), and it answers for logs on a port of loopback: the
+server must be on this machine. What the run made goes at the end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from aiohttp import web
 from apiserver_support import MERGE, NAMESPACES, SPACE, Client
 from real_server import Access, emptied, prepare
 
 from skillwarden.api.crdgen import crd
 from skillwarden.api.v1alpha1.kinds import KINDS
+from skillwarden.localcluster.apiserver import make_certificate
 from skillwarden.localcluster.node.config import ApiConnection, DepotEndpoint, NodeConfig, Timings
 from skillwarden.localcluster.node.node import Node
 from skillwarden.localcluster.node.runtimes import find_images
@@ -32,13 +34,14 @@ _OURS = "/apis/skillwarden.io/v1alpha1"
 class RealCluster:
     """A node of our own on a server of somebody else's, in a thread of its own."""
 
-    def __init__(self, real: Access, directory: Path, *, depot: DepotEndpoint, timings: Timings) -> None:
+    def __init__(self, directory: Path, *, real: Access, depot: DepotEndpoint, timings: Timings) -> None:
         self._real = real
         self._directory = directory
         self._depot, self._timings = depot, timings
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="node", daemon=True)
         self._beat: asyncio.Task[None] | None = None
+        self._kubelet: web.AppRunner | None = None
         self.node: Node | None = None
 
     @property
@@ -58,19 +61,6 @@ class RealCluster:
         self._thread.join(10)
         self._loop.close()
 
-    async def log(self, namespace: str, pod: str, container: str) -> str:
-        """Read from the node itself: a server asks a kubelet's port, which this node has not."""
-
-        async def read() -> bytes:
-            assert self.node is not None
-            chunks: AsyncIterator[bytes] = self.node.logs.open(namespace, pod, container)
-            return b"".join([chunk async for chunk in chunks])
-
-        try:
-            return (await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(read(), self._loop))).decode()
-        except LookupError:
-            return ""
-
     async def _start(self) -> None:
         async with self._real.session() as session:
             api = Client(session, self._real.url)
@@ -88,6 +78,7 @@ class RealCluster:
         self._beat = asyncio.create_task(self._renew())
         self.node = Node(config, connection)
         await self.node.start()
+        await self._answer_for_logs()
 
     async def _stop(self) -> None:
         if self.node is not None:
@@ -103,6 +94,39 @@ class RealCluster:
                 await api.delete(path)
         if self._beat is not None:
             self._beat.cancel()
+        if self._kubelet is not None:
+            await self._kubelet.cleanup()
+
+    async def _answer_for_logs(self) -> None:
+        """Answer the one question that a server asks a kubelet for the tests, on a port of loopback."""
+        app = web.Application()
+        app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._log)
+        self._kubelet = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+        await self._kubelet.setup()
+        context = make_certificate(self._directory).server_context()
+        await web.TCPSite(self._kubelet, "127.0.0.1", 0, ssl_context=context).start()
+        status = {
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": self._kubelet.addresses[0][1]}},
+        }
+        async with self._real.session() as session:
+            api = Client(session, self._real.url)
+            answer = await api.patch(f"/api/v1/nodes/{SPACE}/status", {"status": status})
+            assert answer.status == 200, answer.body
+
+    async def _log(self, request: web.Request) -> web.StreamResponse:
+        assert self.node is not None
+        given = request.match_info
+        most = {
+            ours: int(request.query[theirs])
+            for theirs, ours in (("tailLines", "tail_lines"), ("limitBytes", "limit_bytes"))
+            if theirs in request.query
+        }
+        try:
+            found = self.node.logs.open(given["namespace"], given["pod"], given["container"], **most)
+            return web.Response(body=b"".join([chunk async for chunk in found]))
+        except LookupError as error:
+            return web.Response(status=404, text=str(error))
 
     async def _alone(self, api: Client) -> None:
         """Refuse a cluster whose users' skills this run's operator would judge."""

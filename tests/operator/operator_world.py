@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from operator_real import RealCluster
-from real_server import Access
 
 from skillwarden.advisories.sync import sync
 from skillwarden.api.crdgen import crd
@@ -39,7 +37,6 @@ from skillwarden.runtime.settings import DepotSettings, Settings
 from skillwarden.services.operator import Operator
 from skillwarden.services.ports import Timing
 
-LogReader = Callable[[str, str, str], Awaitable[str]]
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 KEY = "0123456789abcdef0123456789abcdef"
 API = "skillwarden.io/v1alpha1"
@@ -152,7 +149,7 @@ class World:
     """Everything that runs, and a thread with a loop of its own for all but the cluster."""
 
     def __init__(
-        self, root: Path, *, trust: bool = True, timing: Timing = FAST, real: Access | None = None
+        self, root: Path, *, trust: bool = True, timing: Timing = FAST, cluster: Any = LocalCluster
     ) -> None:
         self.root = root
         self.index = PackageIndex()
@@ -169,11 +166,7 @@ class World:
             namespace="skillwarden-system",
         )
         timings = Timings(backoff_initial=0.2, backoff_max=1.0, reconnect_initial=0.05)
-        self.cluster: Any = (
-            RealCluster(real, root / "cluster", depot=depot, timings=timings)
-            if real is not None
-            else LocalCluster(root / "cluster", depot=depot, timings=timings)
-        )
+        self.cluster = cluster(root / "cluster", depot=depot, timings=timings)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="world", daemon=True)
         self._stack = contextlib.AsyncExitStack()
@@ -292,10 +285,9 @@ class World:
 class Client:
     """What a user does with kubectl, and waiting for what follows."""
 
-    def __init__(self, gateway: Gateway, namespace: str, *, log: LogReader | None = None) -> None:
+    def __init__(self, gateway: Gateway, namespace: str) -> None:
         self.gateway = gateway
         self.namespace = namespace
-        self._read_log = log or gateway.pod_log
 
     async def apply(self, *bodies: dict[str, Any]) -> None:
         for body in bodies:
@@ -346,7 +338,7 @@ class Client:
         return sorted(found, key=lambda item: int(item["metadata"]["resourceVersion"]))
 
     async def log(self, pod: str) -> str:
-        return str(await self._read_log(self.namespace, pod, "skill"))
+        return str(await self.gateway.pod_log(self.namespace, pod, "skill"))
 
     async def until_log(self, pod: str, words: str) -> str:
         return str(await self.until(lambda: self.log(pod), lambda text: words in text, f"log of {pod}"))

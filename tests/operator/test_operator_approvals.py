@@ -202,6 +202,7 @@ async def test_a_decision_that_makes_no_sense_is_refused(
     assert (await user.get(Kind.SKILL, "demo"))["status"]["verdict"] == "ApprovalRequired"
 
 
+@pytest.mark.embedded_only("its log of requests")
 async def test_asking_again_writes_nothing(clean: World, user: Client) -> None:
     await user.apply(make_policy(**ASKING))
     request = await asked(user)
@@ -222,6 +223,7 @@ def _idle(world: World) -> Any:
     return look
 
 
+@pytest.mark.embedded_only("another operator beside the world's")
 async def test_without_proof_of_who_approved_no_approval_counts(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

@@ -215,6 +215,7 @@ async def test_the_same_packages_are_judged_by_maturity(world: World, user: Clie
         await user.until_skill(name, Compliant=reason)
 
 
+@pytest.mark.embedded_only("another operator beside the world's")
 async def test_where_naming_an_agent_is_not_guarded_every_skill_is_a_students(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
