@@ -117,6 +117,13 @@ async def test_an_invalid_object_is_refused_with_the_field(gateway: Gateway) -> 
     assert "containers" in caught.value.message
 
 
+async def test_an_apply_that_fits_no_schema_is_refused_and_not_unavailable(gateway: Gateway) -> None:
+    body = {"metadata": {"name": "a", "namespace": SPACE}, "data": {"k": 5}}
+    with pytest.raises(errors.Invalid) as caught:
+        await gateway.apply(Kind.CONFIG_MAP, body)
+    assert ".data.k" in caught.value.message
+
+
 async def test_a_watch_tells_of_one_object_only(gateway: Gateway) -> None:
     made = await gateway.create(Kind.CONFIG_MAP, make_config_map(k="v"))
     await gateway.create(Kind.CONFIG_MAP, make_config_map("b"))
