@@ -71,7 +71,7 @@ async def test_a_diff_after_an_apply_of_all_that_ships_is_empty(
     try:
         await _apply_then_diff(kubectl, mode, given)
     finally:
-        await kubectl.run("delete", "--ignore-not-found", "--wait=false", *given)
+        await kubectl.run("delete", "--ignore-not-found", "--timeout=50s", *given)
 
 
 async def _apply_then_diff(kubectl: Kubectl, mode: str, given: tuple[str, ...]) -> None:

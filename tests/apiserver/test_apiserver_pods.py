@@ -247,10 +247,19 @@ async def test_a_quota_refuses_what_exceeds_it_and_says_what_is_used(api: Client
     third = await api.post(PODS, make_pod("three", container=half))
     assert "requested: pods=1,requests.cpu=500m, used: pods=2,requests.cpu=1" in third.message
     await api.patch(f"{PODS}/one/status", {"status": {"phase": "Succeeded"}})
-    await api.made(PODS, make_pod("three", container=half))
+
+    async def let_in() -> bool:
+        return (await api.post(PODS, make_pod("three", container=half))).status == 201
+
+    await until(let_in, "what has ended still counts", 30)
     await api.made(SECRETS, make_secret("one"))
     assert (await api.post(SECRETS, make_secret("two"))).status == 403
-    assert await quota_used(api) == {"pods": "2", "requests.cpu": "1", "count/secrets": "1"}
+    wanted = {"pods": "2", "requests.cpu": "1", "count/secrets": "1"}
+
+    async def told() -> bool:
+        return await quota_used(api) == wanted
+
+    await until(told, "the quota does not say what is used", 30)
 
 
 async def test_a_runtime_class_lets_its_pods_in(api: Client) -> None:

@@ -97,18 +97,10 @@ def patch_scale(
     assert resource.scale is not None  # noqa: S101 - the caller has checked
     kind, body = patch
     if kind == "apply":
-        if _at(body, "kind") != "Scale":
-            raise errors.bad_request(f"invalid object type: Kind={_at(body, 'kind') or ''}")
-        manifest: Obj = {
-            "apiVersion": resource.api_version,
-            "kind": resource.kind,
-            "metadata": {"name": name},
-        }
-        replicas = _at(body, "spec.replicas")
-        if replicas is not None:
-            manifest = _with(manifest, resource.scale.spec_replicas, replicas)
-        new, _ = objects.apply(resource, namespace, name, manifest, options=options, sub="scale")
-        return scale_of(resource, new)
+        where = f"{namespace}/{name}; autoscaling/v1, Kind=Scale"
+        why = "request to convert CR to an invalid group/version: autoscaling/v1"
+        message = f"failed to convert new object ({where}) to proper version: {why}"
+        raise ApiError(500, "", message)
     scale = scale_of(resource, objects.get(resource, namespace, name))
     del scale["metadata"]["resourceVersion"]
     changed = patches.json_patch(scale, body) if kind == "json" else patches.merge_patch(scale, body)
