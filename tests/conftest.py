@@ -52,9 +52,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("e2e")
     group.addoption("--e2e-kubeconfig", metavar="FILE", help="of the cluster that tests/e2e run against")
     group.addoption("--e2e-values", metavar="FILE", help="of the release in it")
+    contract = parser.getgroup("contract", "the cluster-facing part on a real API server")
+    contract.addoption(
+        "--kubeconfig", metavar="FILE", help="of a real API server, to run what the embedded one is asked"
+    )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    alone = item.get_closest_marker("embedded_only")
+    if alone and item.config.getoption("--kubeconfig"):
+        pytest.skip(f"about the embedded cluster only: {alone.args[0]}")
     if item.get_closest_marker("index") and not index_answers():
         pytest.skip("no package index answers here")
     if item.get_closest_marker("shared") and not SHARED.is_dir():

@@ -1,4 +1,4 @@
-"""Admission policies are proven by a real API server only: SKILLWARDEN_TEST_KUBECONFIG names one.
+"""Admission policies are proven by a real API server only: --kubeconfig names one.
 
 The policies are installed under names of this run, and only requests for its own namespaces are looked at: a
 cluster that others use at the same time stays as it was.
@@ -24,7 +24,6 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "services"))
 
 OPERATOR = "system:serviceaccount:skillwarden-system:skillwarden-operator"
-KUBECONFIG = "SKILLWARDEN_TEST_KUBECONFIG"
 Body = dict[str, Any]
 
 
@@ -102,11 +101,11 @@ def for_this_run(body: Body, run: str, namespace: str) -> Body:
 
 
 @pytest.fixture(scope="session")
-def admin(repo_root: Path) -> Iterator[Kubectl]:
+def admin(repo_root: Path, pytestconfig: pytest.Config) -> Iterator[Kubectl]:
     """Kubectl as cluster-admin in a namespace where the CRDs, roles and policies are in force."""
-    kubeconfig = os.environ.get(KUBECONFIG)
+    kubeconfig = pytestconfig.getoption("--kubeconfig")
     if not kubeconfig:
-        pytest.skip(f"{KUBECONFIG} names no real API server, and the embedded one runs no admission policies")
+        pytest.skip("--kubeconfig names no real API server, and the embedded one runs no admission policies")
     run = uuid.uuid4().hex[:8]
     kubectl = Kubectl(kubeconfig, f"swtest-{run}")
     kubectl.must("apply", "--server-side", "--force-conflicts", "-f", str(repo_root / "crds"), ns=False)

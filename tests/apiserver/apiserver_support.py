@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,15 +20,38 @@ import pytest
 from skillwarden.localcluster.apiserver import LogsUnavailable
 
 TOKEN = "a-token-for-tests"
-GADGETS = "/apis/example.io/v1alpha1/namespaces/default/gadgets"
-CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
-PODS = "/api/v1/namespaces/default/pods"
+#: Whoever else uses a real server (--kubeconfig) is not met: a namespace and a group are this run's own.
+RUN = f"t{uuid.uuid4().hex[:8]}"
+SPACE = f"skillwarden-{RUN}"
+GROUP = f"{RUN}.example.io"
+API = f"{GROUP}/v1alpha1"
+GDG, TOYS = f"gdg{RUN}", f"toys{RUN}"
+_NUMBERS = itertools.count(1)
+
+GADGETS = f"/apis/{API}/namespaces/{SPACE}/gadgets"
+CONFIG_MAPS = f"/api/v1/namespaces/{SPACE}/configmaps"
+SECRETS = f"/api/v1/namespaces/{SPACE}/secrets"
+PODS = f"/api/v1/namespaces/{SPACE}/pods"
+NETWORK_POLICIES = f"/apis/networking.k8s.io/v1/namespaces/{SPACE}/networkpolicies"
+QUOTAS = f"/api/v1/namespaces/{SPACE}/resourcequotas"
+NAMESPACES = "/api/v1/namespaces"
+RUNTIME_CLASSES = "/apis/node.k8s.io/v1/runtimeclasses"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
+
+
+def fresh_name(word: str) -> str:
+    """Give a name of something cluster-wide that no test had before; it is removed after the test."""
+    return f"{SPACE}-{word}-{next(_NUMBERS)}"
+
+
+def fresh_group() -> str:
+    """Give an API group that no test had before; its definitions are removed after the test."""
+    return f"g{next(_NUMBERS)}.{GROUP}"
 
 
 def make_schema() -> dict[str, Any]:
@@ -49,6 +74,7 @@ def make_schema() -> dict[str, Any]:
         "properties": {
             "mode": {"type": "string", "enum": ["Task", "Service"], "description": "How it runs."},
             "replicas": {"type": "integer", "minimum": 0, "default": 1},
+            "size": {"type": "integer"},
             "port": {"x-kubernetes-int-or-string": True},
             "note": {"type": "string", "nullable": True, "maxLength": 20},
             "owner": {
@@ -99,15 +125,16 @@ def make_schema() -> dict[str, Any]:
     }
 
 
-def make_crd(schema: dict[str, Any] | None = None) -> dict[str, Any]:
+def make_crd(schema: dict[str, Any] | None = None, *, group: str = GROUP) -> dict[str, Any]:
+    own = {"shortNames": [GDG], "categories": [TOYS]} if group == GROUP else {}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": "gadgets.example.io"},
+        "metadata": {"name": f"gadgets.{group}"},
         "spec": {
-            "group": "example.io",
+            "group": group,
             "scope": "Namespaced",
-            "names": {"plural": "gadgets", "kind": "Gadget", "shortNames": ["gdg"], "categories": ["toys"]},
+            "names": {"plural": "gadgets", "kind": "Gadget", **own},
             "versions": [
                 {
                     "name": "v1alpha1",
@@ -140,7 +167,7 @@ def make_crd(schema: dict[str, Any] | None = None) -> dict[str, Any]:
 
 def make_gadget(name: str = "one", *, meta: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
     return {
-        "apiVersion": "example.io/v1alpha1",
+        "apiVersion": API,
         "kind": "Gadget",
         "metadata": {"name": name, **(meta or {})},
         "spec": {"mode": "Task", **spec},
@@ -156,12 +183,23 @@ def make_config_map(name: str = "one", *, meta: dict[str, Any] | None = None, **
     }
 
 
+def make_secret(name: str = "one", *, meta: dict[str, Any] | None = None, **data: str) -> dict[str, Any]:
+    """Nobody but the tests makes Secrets in a new namespace; a ConfigMap, real clusters do."""
+    body = make_config_map(name, meta=meta)
+    return {**body, "kind": "Secret", **({"stringData": data} if data else {})}
+
+
 def make_pod(name: str = "one", *, container: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    """No scheduler takes it: what becomes of it is the test's to say, where there are nodes too."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name},
-        "spec": {"containers": [{"name": "main", "image": "img:1", **(container or {})}], **spec},
+        "spec": {
+            "schedulerName": "of-the-tests",
+            "containers": [{"name": "main", "image": "img:1", **(container or {})}],
+            **spec,
+        },
     }
 
 

@@ -1,25 +1,30 @@
-"""A server a test, over real HTTPS."""
+"""A server a test, over real HTTPS; with --kubeconfig a real one, and a namespace that a test finds empty."""
 
 from __future__ import annotations
 
-import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from skillwarden.localcluster.apiserver import ApiServer, TlsFiles, make_certificate
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from apiserver_support import CRDS, TOKEN, Client, FakeLogs, Kubectl, make_crd
+from apiserver_support import TOKEN, Client, FakeLogs, Kubectl
+from real_server import Access, access, defined, hired, prepare, tidy
 
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
     return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
+def real(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access | None]:
+    """The real server of --kubeconfig, with this run's namespace in it."""
+    yield from hired(pytestconfig, tmp_path_factory)
 
 
 @pytest.fixture
@@ -28,7 +33,13 @@ def logs() -> FakeLogs:
 
 
 @pytest.fixture
-async def server(certificate: TlsFiles, logs: FakeLogs) -> AsyncIterator[ApiServer]:
+async def server(
+    real: Access | None, certificate: TlsFiles, logs: FakeLogs
+) -> AsyncIterator[ApiServer | None]:
+    """The embedded server; whoever needs it is marked ``embedded_only``."""
+    if real is not None:
+        yield None
+        return
     server = ApiServer(token=TOKEN, certificate=certificate, log_source=logs, bookmark_seconds=0.1)
     await server.start()
     yield server
@@ -36,21 +47,28 @@ async def server(certificate: TlsFiles, logs: FakeLogs) -> AsyncIterator[ApiServ
 
 
 @pytest.fixture
-async def api(server: ApiServer, certificate: TlsFiles) -> AsyncIterator[Client]:
-    context = ssl.create_default_context(cafile=str(certificate.certificate))
-    headers = {"Authorization": f"Bearer {TOKEN}", "User-Agent": "tests/1.0"}
-    connector = aiohttp.TCPConnector(ssl=context)
-    async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
-        yield Client(session, server.url)
+async def reached(server: ApiServer | None, real: Access | None, tmp_path: Path) -> Access:
+    """How the server is reached, whichever it is."""
+    return real or await access(server.write_kubeconfig(tmp_path / "kubeconfig"))
+
+
+@pytest.fixture
+async def api(reached: Access, real: Access | None) -> AsyncIterator[Client]:
+    async with reached.session() as session:
+        client = Client(session, reached.url)
+        await prepare(client)
+        yield client
+        if real is not None:
+            await tidy(client)
 
 
 @pytest.fixture
 async def gadgets(api: Client) -> Client:
-    """A client of a server that serves the kind Gadget."""
-    await api.made(CRDS, make_crd())
+    """A client of a server that serves the kind Gadget as it is first defined."""
+    await defined(api)
     return api
 
 
 @pytest.fixture
-def kubectl(server: ApiServer, tmp_path: Path) -> Kubectl:
-    return Kubectl(server.write_kubeconfig(tmp_path / "kubeconfig"), tmp_path / "home")
+def kubectl(reached: Access, api: Client, tmp_path: Path) -> Kubectl:
+    return Kubectl(reached.kubeconfig, tmp_path / "home")

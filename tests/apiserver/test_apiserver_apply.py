@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from apiserver_support import (
+    API,
     APPLY,
     CONFIG_MAPS,
     GADGETS,
@@ -110,7 +111,7 @@ async def test_an_ordinary_update_takes_ownership(gadgets: Client) -> None:
     await gadgets.patch(f"{ONE}?fieldManager=editor", {"spec": {"replicas": 3}})
     refused = await gadgets.apply(ONE, make_gadget(replicas=2), "first")
     assert refused.status == 409
-    assert 'conflict with "editor" using example.io/v1alpha1' in refused.message
+    assert f'conflict with "editor" using {API}' in refused.message
 
 
 async def test_status_and_spec_are_owned_apart(gadgets: Client) -> None:
@@ -168,8 +169,8 @@ async def test_what_an_apply_must_and_must_not_carry(gadgets: Client) -> None:
 
 
 async def test_yaml_is_applied(gadgets: Client) -> None:
-    text = b"apiVersion: example.io/v1alpha1\nkind: Gadget\nmetadata: {name: one}\nspec: {mode: Task}\n"
-    answer = await gadgets.patch(f"{ONE}?fieldManager=tests", text, APPLY)
+    text = f"apiVersion: {API}\nkind: Gadget\nmetadata: {{name: one}}\nspec: {{mode: Task}}\n"
+    answer = await gadgets.patch(f"{ONE}?fieldManager=tests", text.encode(), APPLY)
     assert (answer.status, answer.body["spec"]["mode"]) == (201, "Task")
 
 
@@ -219,9 +220,11 @@ async def test_applying_an_empty_keyed_list_gives_up_its_items(gadgets: Client) 
 
 
 async def test_a_null_cannot_be_applied_where_a_value_belongs(gadgets: Client) -> None:
-    refused = await gadgets.apply(ONE, make_gadget(replicas=None))
-    assert (refused.status, "spec.replicas" in refused.message) == (422, True)
-    assert (await gadgets.apply(ONE, make_gadget(note=None))).body["spec"]["note"] is None
+    refused = await gadgets.apply(ONE, make_gadget(tags=None))
+    assert (refused.status, "spec.tags" in refused.message) == (422, True)
+    made = (await gadgets.apply(ONE, make_gadget(note=None, replicas=None))).body["spec"]
+    # A null gives way to a default.
+    assert (made["note"], made["replicas"]) == (None, 1)
 
 
 async def test_owners_of_fields_can_be_reset(api: Client) -> None:
@@ -249,12 +252,12 @@ SPECS = st.fixed_dictionaries(
 
 def applied(live: dict[str, Any], spec: dict[str, Any], manager: str = "m") -> dict[str, Any]:
     manifest = make_gadget(**spec)
-    writer = Writer(manager, "example.io/v1alpha1")
+    writer = Writer(manager, API)
     return apply_manifest(live, manifest, make_schema(), writer, force=True, status_apart=True)
 
 
 def shell() -> dict[str, Any]:
-    return {"apiVersion": "example.io/v1alpha1", "kind": "Gadget", "metadata": {"name": "one"}}
+    return {"apiVersion": API, "kind": "Gadget", "metadata": {"name": "one"}}
 
 
 def canonical(item: Any) -> str:

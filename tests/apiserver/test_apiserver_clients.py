@@ -3,60 +3,66 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import kopf
 import pytest
 from apiserver_support import (
-    CRDS,
     GADGETS,
+    GROUP,
+    SPACE,
     TOKEN,
     Client,
     make_config_map,
-    make_crd,
     make_gadget,
     make_pod,
+    make_secret,
     until,
 )
 from kubernetes.aio import client, config, watch
+from real_server import Access, access, defined, prepare, tidy
 
 from skillwarden.localcluster.apiserver import ApiServer, ThreadedApiServer, TlsFiles
 
 
 @pytest.fixture
-async def official(server: ApiServer, tmp_path: Path) -> AsyncIterator[client.ApiClient]:
-    path = server.write_kubeconfig(tmp_path / "kubeconfig")
+async def official(reached: Access, api: Client) -> AsyncIterator[client.ApiClient]:
     configuration = client.Configuration()
-    await config.load_kube_config(config_file=str(path), client_configuration=configuration)
+    await config.load_kube_config(config_file=str(reached.kubeconfig), client_configuration=configuration)
     async with client.ApiClient(configuration) as made:
         yield made
 
 
 async def test_the_official_client_on_built_in_kinds(official: client.ApiClient) -> None:
     core = client.CoreV1Api(official)
-    made = await core.create_namespaced_config_map("default", make_config_map(k="v"))
+    made = await core.create_namespaced_config_map(SPACE, make_config_map(k="v"))
     assert made.metadata.uid
-    await core.patch_namespaced_config_map("one", "default", {"data": {"k": "w"}})
-    assert (await core.read_namespaced_config_map("one", "default")).data == {"k": "w"}
+    await core.patch_namespaced_config_map("one", SPACE, {"data": {"k": "w"}})
+    assert (await core.read_namespaced_config_map("one", SPACE)).data == {"k": "w"}
     with pytest.raises(client.ApiException) as caught:
-        await core.create_namespaced_config_map("default", make_config_map())
+        await core.create_namespaced_config_map(SPACE, make_config_map())
     assert caught.value.status == 409
-    await core.create_namespaced_pod("default", make_pod())
-    assert "first" in await core.read_namespaced_pod_log("one", "default")
-    pods = await core.list_namespaced_pod("default", field_selector="spec.nodeName=")
+    await core.create_namespaced_pod(SPACE, make_pod())
+    pods = await core.list_namespaced_pod(SPACE, field_selector="spec.nodeName=")
     assert [pod.metadata.name for pod in pods.items] == ["one"]
-    await core.delete_namespaced_pod("one", "default", grace_period_seconds=0)
-    assert (await core.list_namespaced_pod("default")).items == []
+    await core.delete_namespaced_pod("one", SPACE, grace_period_seconds=0)
+    assert (await core.list_namespaced_pod(SPACE)).items == []
+
+
+@pytest.mark.embedded_only("a real server asks a kubelet")
+async def test_the_official_client_reads_a_log(official: client.ApiClient) -> None:
+    core = client.CoreV1Api(official)
+    await core.create_namespaced_pod(SPACE, make_pod())
+    assert "first" in await core.read_namespaced_pod_log("one", SPACE)
 
 
 async def test_the_official_client_on_custom_resources(gadgets: Client, official: client.ApiClient) -> None:
     custom = client.CustomObjectsApi(official)
-    place = ("example.io", "v1alpha1", "default", "gadgets")
+    place = (GROUP, "v1alpha1", SPACE, "gadgets")
     await custom.create_namespaced_custom_object(*place, make_gadget())
     status = {**make_gadget(), "status": {"phase": "Up"}}
     applied = await custom.patch_namespaced_custom_object_status(
@@ -75,13 +81,13 @@ async def test_the_official_client_on_custom_resources(gadgets: Client, official
 async def test_the_official_client_watches(api: Client, official: client.ApiClient) -> None:
     core = client.CoreV1Api(official)
     seen: list[tuple[str, str]] = []
-    stream = watch.Watch().stream(core.list_namespaced_config_map, "default", timeout_seconds=20)
+    stream = watch.Watch().stream(core.list_namespaced_secret, SPACE, timeout_seconds=20)
     async with stream:
-        await core.create_namespaced_config_map("default", make_config_map())
+        await core.create_namespaced_secret(SPACE, make_secret())
         async for event in stream:
             seen.append((event["type"], event["object"].metadata.name))
             if event["type"] == "ADDED":
-                await core.delete_namespaced_config_map("one", "default")
+                await core.delete_namespaced_secret("one", SPACE)
             else:
                 break
     assert seen == [("ADDED", "one"), ("DELETED", "one")]
@@ -90,15 +96,10 @@ async def test_the_official_client_watches(api: Client, official: client.ApiClie
 class KopfThread:
     """kopf in a thread and loop of its own, told of gadgets only."""
 
-    def __init__(self, url: str, certificate: TlsFiles) -> None:
+    def __init__(self, login: kopf.ConnectionInfo) -> None:
         self.seen: list[tuple[Any, str]] = []
         self.error: BaseException | None = None
-        self._login = kopf.ConnectionInfo(
-            server=url,
-            ca_data=base64.b64encode(certificate.certificate.read_bytes()).decode(),
-            scheme="Bearer",
-            token=TOKEN,
-        )
+        self._login = login
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -125,7 +126,7 @@ class KopfThread:
         def login(**_: Any) -> kopf.ConnectionInfo:
             return self._login
 
-        @kopf.on.event("example.io", "v1alpha1", "gadgets", registry=registry)
+        @kopf.on.event(GROUP, "v1alpha1", "gadgets", registry=registry)
         def note(event: Any, name: str | None, **_: Any) -> None:
             self.seen.append((event["type"], str(name)))
 
@@ -151,14 +152,30 @@ def _settings() -> kopf.OperatorSettings:
     return settings
 
 
-async def test_kopf_sees_what_is_there_and_what_happens(certificate: TlsFiles, api: Client) -> None:
-    # The server stands in a thread of its own too, as kopf would take its tasks for its own.
+@pytest.fixture
+def elsewhere(real: Access | None, certificate: TlsFiles, tmp_path: Path) -> Iterator[tuple[Access, Any]]:
+    """How a server is reached that no task of this loop belongs to, and its log of requests if it keeps one.
+
+    kopf takes every task of its loop for its own, so the embedded server stands in a thread of its own here.
+    """
+    if real is not None:
+        yield real, None
+        return
     server = ApiServer(token=TOKEN, certificate=certificate, bookmark_seconds=0.2)
     with ThreadedApiServer(server) as threaded:
-        apart = Client(api.session, threaded.url)
-        await apart.made(CRDS, make_crd())
+        yield asyncio.run(access(threaded.server.write_kubeconfig(tmp_path / "elsewhere"))), server.requests
+
+
+async def test_kopf_sees_what_is_there_and_what_happens(
+    real: Access | None, elsewhere: tuple[Access, Any]
+) -> None:
+    reached, requests = elsewhere
+    async with reached.session() as session:
+        apart = Client(session, reached.url)
+        await prepare(apart)
+        await defined(apart)
         await apart.made(GADGETS, make_gadget("before"))
-        with KopfThread(threaded.url, certificate) as operator:
+        with KopfThread(reached.kopf_login()) as operator:
 
             def saw(*events: tuple[Any, str]) -> Any:
                 async def check() -> bool:
@@ -173,6 +190,8 @@ async def test_kopf_sees_what_is_there_and_what_happens(certificate: TlsFiles, a
             await apart.patch(f"{GADGETS}/after", {"spec": {"replicas": 2}})
             await apart.delete(f"{GADGETS}/after")
             await until(saw(("MODIFIED", "after"), ("DELETED", "after")), "kopf did not see the end", 20)
-        writes = [record for record in server.requests if record.is_write and "kopf" in record.user_agent]
-        assert writes == []
-        assert any("kopf" in record.user_agent for record in server.requests)
+        if requests is not None:
+            assert [item for item in requests if item.is_write and "kopf" in item.user_agent] == []
+            assert any("kopf" in item.user_agent for item in requests)
+        if real is not None:
+            await tidy(apart)

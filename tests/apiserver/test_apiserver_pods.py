@@ -6,10 +6,22 @@ import copy
 from typing import Any
 
 import pytest
-from apiserver_support import CONFIG_MAPS, PODS, STRATEGIC, Client, FakeLogs, make_config_map, make_pod
-
-NETWORK_POLICIES = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies"
-QUOTAS = "/api/v1/namespaces/default/resourcequotas"
+from apiserver_support import (
+    NAMESPACES,
+    NETWORK_POLICIES,
+    PODS,
+    QUOTAS,
+    RUNTIME_CLASSES,
+    SECRETS,
+    SPACE,
+    STRATEGIC,
+    Client,
+    FakeLogs,
+    fresh_name,
+    make_pod,
+    make_secret,
+    until,
+)
 
 
 def resources(**kinds: dict[str, str]) -> dict[str, Any]:
@@ -104,7 +116,9 @@ async def test_a_typing_error_is_an_error(api: Client, path: str, body: Any, fie
 
 async def test_fills_in_what_clients_see_on_a_real_cluster(api: Client) -> None:
     limits = {"cpu": "1000m", "memory": "1024Mi"}
-    made = await api.made(PODS, make_pod(container=resources(limits=limits)))
+    pod = make_pod(container=resources(limits=limits))
+    del pod["spec"]["schedulerName"]
+    made = await api.made(PODS, pod)
     spec, container = made["spec"], made["spec"]["containers"][0]
     assert (spec["restartPolicy"], spec["dnsPolicy"], spec["schedulerName"]) == (
         "Always",
@@ -187,6 +201,7 @@ async def test_the_status_of_a_pod_is_apart_from_its_spec(api: Client) -> None:
     assert main["status"]["phase"] == "Running"
 
 
+@pytest.mark.embedded_only("a real server asks a kubelet")
 async def test_logs(api: Client, logs: FakeLogs) -> None:
     two = [{"name": "a", "image": "i"}, {"name": "waiting", "image": "i"}]
     await api.made(PODS, make_pod(containers=two))
@@ -197,7 +212,7 @@ async def test_logs(api: Client, logs: FakeLogs) -> None:
     assert (waiting.status, "waiting to start" in waiting.message) == (400, True)
     asked = "container=a&follow=true&tailLines=5&sinceSeconds=9&timestamps=true&previous=true&limitBytes=7"
     answer = await api.get(f"{PODS}/one/log?{asked}")
-    assert answer.body == "default/one/a: first\nsecond\n"
+    assert answer.body == f"{SPACE}/one/a: first\nsecond\n"
     assert logs.asked[-1] == {
         "follow": True,
         "tail_lines": 5,
@@ -209,9 +224,19 @@ async def test_logs(api: Client, logs: FakeLogs) -> None:
     assert (await api.get(f"{PODS}/one/log?container=a&tailLines=x")).status == 400
 
 
+async def quota_used(api: Client) -> dict[str, str]:
+    status = (await api.get(f"{QUOTAS}/q")).body.get("status") or {}
+    return dict(status.get("used") or {})
+
+
 async def test_a_quota_refuses_what_exceeds_it_and_says_what_is_used(api: Client) -> None:
-    hard = {"pods": "2", "requests.cpu": "1", "count/configmaps": "1"}
+    hard = {"pods": "2", "requests.cpu": "1", "count/secrets": "1"}
     await api.made(QUOTAS, {"metadata": {"name": "q"}, "spec": {"hard": hard}})
+
+    async def counted() -> bool:
+        return bool(await quota_used(api))
+
+    await until(counted, "the quota's use is not counted")
     unsaid = await api.post(PODS, make_pod())
     assert (unsaid.status, "failed quota: q: must specify requests.cpu" in unsaid.message) == (403, True)
     too_much = await api.post(PODS, make_pod(container=resources(requests={"cpu": "1500m"})))
@@ -222,29 +247,42 @@ async def test_a_quota_refuses_what_exceeds_it_and_says_what_is_used(api: Client
     third = await api.post(PODS, make_pod("three", container=half))
     assert "requested: pods=1,requests.cpu=500m, used: pods=2,requests.cpu=1" in third.message
     await api.patch(f"{PODS}/one/status", {"status": {"phase": "Succeeded"}})
-    await api.made(PODS, make_pod("three", container=half))
-    await api.made(CONFIG_MAPS, make_config_map("one"))
-    assert (await api.post(CONFIG_MAPS, make_config_map("two"))).status == 403
-    used = (await api.get(f"{QUOTAS}/q")).body["status"]["used"]
-    assert used == {"pods": "2", "requests.cpu": "1", "count/configmaps": "1"}
+
+    async def let_in() -> bool:
+        return (await api.post(PODS, make_pod("three", container=half))).status == 201
+
+    await until(let_in, "what has ended still counts", 30)
+    await api.made(SECRETS, make_secret("one"))
+    assert (await api.post(SECRETS, make_secret("two"))).status == 403
+    wanted = {"pods": "2", "requests.cpu": "1", "count/secrets": "1"}
+
+    async def told() -> bool:
+        return await quota_used(api) == wanted
+
+    await until(told, "the quota does not say what is used", 30)
 
 
 async def test_a_runtime_class_lets_its_pods_in(api: Client) -> None:
-    classes = "/apis/node.k8s.io/v1/runtimeclasses"
+    name = fresh_name("gvisor")
     overhead = {"podFixed": {"cpu": "50m"}}
-    await api.made(classes, {"metadata": {"name": "gvisor"}, "handler": "runsc", "overhead": overhead})
-    made = await api.made(PODS, make_pod(runtimeClassName="gvisor"))
+    await api.made(RUNTIME_CLASSES, {"metadata": {"name": name}, "handler": "runsc", "overhead": overhead})
+    made = await api.made(PODS, make_pod(runtimeClassName=name))
     assert made["spec"]["overhead"] == {"cpu": "50m"}
-    assert (await api.patch(f"{classes}/gvisor", {"handler": "kata"})).status == 422
+    assert (await api.patch(f"{RUNTIME_CLASSES}/{name}", {"handler": "kata"})).status == 422
 
 
 async def test_network_policies_get_their_types(api: Client) -> None:
     made = await api.made(NETWORK_POLICIES, {"metadata": {"name": "in"}, "spec": {"podSelector": {}}})
     assert made["spec"]["policyTypes"] == ["Ingress"]
     both = await api.made(
-        NETWORK_POLICIES, {"metadata": {"name": "b"}, "spec": {"podSelector": {}, "egress": []}}
+        NETWORK_POLICIES, {"metadata": {"name": "b"}, "spec": {"podSelector": {}, "egress": [{}]}}
     )
     assert both["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    # No rules for egress do not close it: whoever means that says so.
+    none = await api.made(
+        NETWORK_POLICIES, {"metadata": {"name": "none"}, "spec": {"podSelector": {}, "egress": []}}
+    )
+    assert none["spec"]["policyTypes"] == ["Ingress"]
 
 
 @pytest.mark.parametrize(
@@ -313,15 +351,18 @@ def softened(change: str) -> dict[str, Any]:
     ],
 )
 async def test_pod_security_levels(api: Client, change: str, reason: str, baseline: bool) -> None:
+    pods = {}
     for level in ("restricted", "baseline"):
+        name = fresh_name(level)
         labels = {"pod-security.kubernetes.io/enforce": level}
-        await api.made("/api/v1/namespaces", {"metadata": {"name": level, "labels": labels}})
-        await api.there(f"/api/v1/namespaces/{level}/serviceaccounts/default")
-    refused = await api.post("/api/v1/namespaces/restricted/pods", softened(change))
+        await api.made(NAMESPACES, {"metadata": {"name": name, "labels": labels}})
+        await api.there(f"{NAMESPACES}/{name}/serviceaccounts/default")
+        pods[level] = f"{NAMESPACES}/{name}/pods"
+    refused = await api.post(pods["restricted"], softened(change))
     assert refused.status == 403
     assert 'violates PodSecurity "restricted:latest"' in refused.message
     assert reason in refused.message
-    assert (await api.post("/api/v1/namespaces/restricted/pods", make_pod(**HARDENED))).status == 201
-    lenient = await api.post("/api/v1/namespaces/baseline/pods", softened(change))
+    assert (await api.post(pods["restricted"], make_pod(**HARDENED))).status == 201
+    lenient = await api.post(pods["baseline"], softened(change))
     assert lenient.status == (201 if baseline else 403)
     assert (await api.post(PODS, softened(change))).status == 201

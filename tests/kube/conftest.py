@@ -1,9 +1,10 @@
-"""A gateway on the embedded API server, and a server that answers whatever a test wants."""
+"""A gateway on an API server (--kubeconfig: a real one), and a server that answers whatever a test wants."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ from aiohttp import web
 from skillwarden.kube.gateway import Gateway
 from skillwarden.localcluster.apiserver import ApiServer, TlsFiles, make_certificate
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "apiserver"))
+
+from apiserver_support import Client
+from real_server import Access, access, hired, prepare, tidy
+
 TOKEN = "let-me-in"
 
 
@@ -23,12 +29,33 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
     return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
+@pytest.fixture(scope="session")
+def real(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access | None]:
+    """The real server of --kubeconfig, with this run's namespace in it."""
+    yield from hired(pytestconfig, tmp_path_factory)
+
+
 @pytest.fixture
-async def server(certificate: TlsFiles) -> AsyncIterator[ApiServer]:
+async def server(real: Access | None, certificate: TlsFiles) -> AsyncIterator[ApiServer | None]:
+    """The embedded server; whoever needs it is marked ``embedded_only``."""
+    if real is not None:
+        yield None
+        return
     server = ApiServer(token=TOKEN, certificate=certificate, bookmark_seconds=0.2)
     await server.start()
     yield server
     await server.stop()
+
+
+@pytest.fixture
+async def reached(server: ApiServer | None, real: Access | None, tmp_path: Path) -> AsyncIterator[Access]:
+    """How the server is reached, whichever it is; the run's namespace is there and empty."""
+    found = real or await access(server.write_kubeconfig(tmp_path / "kubeconfig"))
+    async with found.session() as session:
+        await prepare(Client(session, found.url))
+        yield found
+        if real is not None:
+            await tidy(Client(session, found.url))
 
 
 @pytest.fixture
@@ -38,12 +65,9 @@ def seen() -> list[tuple[str, str, int]]:
 
 
 @pytest.fixture
-async def gateway(
-    server: ApiServer, tmp_path: Path, seen: list[tuple[str, str, int]]
-) -> AsyncIterator[Gateway]:
-    path = server.write_kubeconfig(tmp_path / "kubeconfig")
+async def gateway(reached: Access, seen: list[tuple[str, str, int]]) -> AsyncIterator[Gateway]:
     made = await Gateway.connect(
-        kubeconfig=path, request_timeout=10, on_request=lambda *row: seen.append(row)
+        kubeconfig=reached.kubeconfig, request_timeout=10, on_request=lambda *row: seen.append(row)
     )
     async with made:
         yield made

@@ -1,25 +1,25 @@
-"""The gateway's verbs against the embedded API server."""
+"""The gateway's verbs against an API server: the embedded one, or a real one with --kubeconfig."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from apiserver_support import SPACE
 
 from skillwarden.kube import errors
 from skillwarden.kube.gateway import Gateway
 from skillwarden.kube.kinds import Kind
-from skillwarden.localcluster.apiserver import ApiServer
 
 
 def make_config_map(name: str = "a", *, labels: dict[str, str] | None = None, **data: str) -> dict[str, Any]:
-    return {"metadata": {"name": name, "namespace": "default", "labels": labels or {}}, "data": data}
+    return {"metadata": {"name": name, "namespace": SPACE, "labels": labels or {}}, "data": data}
 
 
 async def test_created_objects_are_read_back(gateway: Gateway) -> None:
     made = await gateway.create(Kind.CONFIG_MAP, make_config_map(k="v"))
     assert made["metadata"]["uid"]
-    found = await gateway.get(Kind.CONFIG_MAP, name="a", namespace="default")
+    found = await gateway.get(Kind.CONFIG_MAP, name="a", namespace=SPACE)
     assert found is not None
     assert found["data"] == {"k": "v"}
     assert found["kind"] == "ConfigMap"
@@ -27,7 +27,7 @@ async def test_created_objects_are_read_back(gateway: Gateway) -> None:
 
 async def test_a_dry_run_leaves_nothing(gateway: Gateway) -> None:
     await gateway.create(Kind.CONFIG_MAP, make_config_map(), dry_run=True)
-    assert await gateway.get(Kind.CONFIG_MAP, name="a", namespace="default") is None
+    assert await gateway.get(Kind.CONFIG_MAP, name="a", namespace=SPACE) is None
 
 
 async def test_a_second_create_says_that_it_exists(gateway: Gateway) -> None:
@@ -36,32 +36,36 @@ async def test_a_second_create_says_that_it_exists(gateway: Gateway) -> None:
         await gateway.create(Kind.CONFIG_MAP, make_config_map())
 
 
-async def test_an_absent_object_is_none_and_an_absent_kind_is_an_error(gateway: Gateway) -> None:
-    assert await gateway.get(Kind.POD, name="nope", namespace="default") is None
+async def test_an_absent_object_is_none(gateway: Gateway) -> None:
+    assert await gateway.get(Kind.POD, name="nope", namespace=SPACE) is None
     assert await gateway.get(Kind.POD, name="nope", namespace="nowhere") is None
-    assert await gateway.delete(Kind.POD, name="nope", namespace="default") is False
+    assert await gateway.delete(Kind.POD, name="nope", namespace=SPACE) is False
+
+
+@pytest.mark.embedded_only("a real cluster may serve our kinds")
+async def test_an_absent_kind_is_an_error(gateway: Gateway) -> None:
     with pytest.raises(errors.KindMissing) as caught:
-        await gateway.get(Kind.SKILL, name="nope", namespace="default")
+        await gateway.get(Kind.SKILL, name="nope", namespace=SPACE)
     assert "CRD" in caught.value.fix
     with pytest.raises(errors.KindMissing):
         await gateway.list(Kind.SKILL)
     with pytest.raises(errors.KindMissing):
-        await gateway.delete(Kind.SKILL, name="nope", namespace="default")
+        await gateway.delete(Kind.SKILL, name="nope", namespace=SPACE)
 
 
-async def test_all_pages_of_a_list_are_read(gateway: Gateway, server: ApiServer) -> None:
+async def test_all_pages_of_a_list_are_read(gateway: Gateway, seen: list[tuple[str, str, int]]) -> None:
     for number in range(501):
         await gateway.create(
             Kind.CONFIG_MAP, make_config_map(f"c{number:03}", labels={"even": str(number % 2 == 0)})
         )
-    before = len(server.requests)
-    listing = await gateway.list(Kind.CONFIG_MAP, namespace="default")
+    seen.clear()
+    listing = await gateway.list(Kind.CONFIG_MAP, namespace=SPACE, label_selector="even")
     assert len({item["metadata"]["name"] for item in listing.items}) == 501
     assert {(item["apiVersion"], item["kind"]) for item in listing.items} == {("v1", "ConfigMap")}
     # Who owns which field would be the larger part of what a list keeps in memory.
     assert not any("managedFields" in item["metadata"] for item in listing.items)
     assert int(listing.resource_version) > 0
-    assert len(server.requests) - before == 2
+    assert len(seen) == 2
     some = await gateway.list(
         Kind.CONFIG_MAP, label_selector="even=True", field_selector="metadata.name!=c000"
     )
@@ -96,7 +100,7 @@ async def test_apply_at_an_old_version_conflicts(gateway: Gateway) -> None:
 async def test_delete_means_the_object_that_was_seen(gateway: Gateway) -> None:
     made = await gateway.create(Kind.CONFIG_MAP, make_config_map())
     meta = made["metadata"]
-    target = {"name": "a", "namespace": "default"}
+    target = {"name": "a", "namespace": SPACE}
     with pytest.raises(errors.Conflict):
         await gateway.delete(Kind.CONFIG_MAP, **target, uid="another")
     with pytest.raises(errors.Conflict):
@@ -107,19 +111,26 @@ async def test_delete_means_the_object_that_was_seen(gateway: Gateway) -> None:
 
 
 async def test_an_invalid_object_is_refused_with_the_field(gateway: Gateway) -> None:
-    pod = {"metadata": {"name": "p", "namespace": "default"}, "spec": {"containers": "none"}}
+    pod = {"metadata": {"name": "p", "namespace": SPACE}, "spec": {"containers": "none"}}
     with pytest.raises(errors.Invalid) as caught:
         await gateway.create(Kind.POD, pod)
     assert "containers" in caught.value.message
+
+
+async def test_an_apply_that_fits_no_schema_is_refused_and_not_unavailable(gateway: Gateway) -> None:
+    body = {"metadata": {"name": "a", "namespace": SPACE}, "data": {"k": 5}}
+    with pytest.raises(errors.Invalid) as caught:
+        await gateway.apply(Kind.CONFIG_MAP, body)
+    assert ".data.k" in caught.value.message
 
 
 async def test_a_watch_tells_of_one_object_only(gateway: Gateway) -> None:
     made = await gateway.create(Kind.CONFIG_MAP, make_config_map(k="v"))
     await gateway.create(Kind.CONFIG_MAP, make_config_map("b"))
     await gateway.apply(Kind.CONFIG_MAP, make_config_map(k="w"))
-    await gateway.delete(Kind.CONFIG_MAP, name="a", namespace="default")
+    await gateway.delete(Kind.CONFIG_MAP, name="a", namespace=SPACE)
     events = gateway.watch(
-        Kind.CONFIG_MAP, namespace="default", name="a", resource_version=made["metadata"]["resourceVersion"]
+        Kind.CONFIG_MAP, namespace=SPACE, name="a", resource_version=made["metadata"]["resourceVersion"]
     )
     found = []
     async for type_, body in events:
@@ -133,19 +144,19 @@ async def test_a_watch_tells_of_one_object_only(gateway: Gateway) -> None:
     "call",
     [
         lambda gateway: gateway.get(Kind.POD, name="p"),
-        lambda gateway: gateway.get(Kind.POD, name="", namespace="default"),
-        lambda gateway: gateway.delete(Kind.POD, name="..", namespace="default"),
-        lambda gateway: gateway.get(Kind.NAMESPACE, name="n", namespace="default"),
+        lambda gateway: gateway.get(Kind.POD, name="", namespace=SPACE),
+        lambda gateway: gateway.delete(Kind.POD, name="..", namespace=SPACE),
+        lambda gateway: gateway.get(Kind.NAMESPACE, name="n", namespace=SPACE),
         lambda gateway: gateway.create(Kind.POD, {"metadata": {"name": "p"}}),
     ],
     ids=["no namespace", "no name", "dots", "a namespace too many", "no namespace in the body"],
 )
 async def test_a_path_that_means_something_else_is_never_asked(
-    gateway: Gateway, server: ApiServer, call: Any
+    gateway: Gateway, seen: list[tuple[str, str, int]], call: Any
 ) -> None:
     with pytest.raises(ValueError, match="n"):
         await call(gateway)
-    assert not server.requests
+    assert not seen
 
 
 def test_a_name_cannot_leave_its_place() -> None:

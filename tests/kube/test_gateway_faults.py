@@ -107,6 +107,18 @@ def page(*names: str, token: str = "", version: str = "7") -> Answer:
         pytest.param(refusal(409, "Conflict", "modified"), errors.Conflict, id="conflict"),
         pytest.param(refusal(422, "Invalid", "spec.x"), errors.Invalid, id="invalid"),
         pytest.param(refusal(400, "BadRequest", "spec.x"), errors.Invalid, id="bad request"),
+        pytest.param(
+            refusal(
+                500, "", "failed to create typed patch object (n/p; /v1, Kind=Pod): .spec.x: expected string"
+            ),
+            errors.Invalid,
+            id="an apply that fits no schema",
+        ),
+        pytest.param(
+            refusal(500, "", "failed to convert new object (n/p; /v1, Kind=Pod) to proper version"),
+            errors.Invalid,
+            id="an apply that cannot be read",
+        ),
         pytest.param(refusal(410, "Expired", "too old"), errors.Gone, id="gone"),
         pytest.param(refusal(418, "", "teapot"), errors.ApiError, id="anything else"),
         pytest.param(answers(500, "<html>oops</html>"), errors.ApiUnavailable, id="html with 500"),

@@ -25,6 +25,7 @@ from skillwarden.api.crdgen import crd
 from skillwarden.api.v1alpha1.kinds import KINDS
 from skillwarden.depot.fetch import FetchSettings
 from skillwarden.depot.serving import Listening, serving
+from skillwarden.kube.errors import KindMissing
 from skillwarden.kube.gateway import Gateway
 from skillwarden.kube.kinds import Kind
 from skillwarden.kube.transport import Call
@@ -148,7 +149,13 @@ class World:
     """Everything that runs, and a thread with a loop of its own for all but the cluster."""
 
     def __init__(
-        self, root: Path, *, trust: bool = True, timing: Timing = FAST, guarddog: Path | None = None
+        self,
+        root: Path,
+        *,
+        trust: bool = True,
+        timing: Timing = FAST,
+        guarddog: Path | None = None,
+        cluster: Any = LocalCluster,
     ) -> None:
         self.root = root
         self.guarddog = guarddog
@@ -159,16 +166,14 @@ class World:
         # A unix socket's path may have 107 bytes; pytest's folders are long.
         self.socket = Path(f"/tmp/skw-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}") / "depot.sock"
         self.socket.parent.mkdir(mode=0o700, exist_ok=True)
-        self.cluster = LocalCluster(
-            root / "cluster",
-            depot=DepotEndpoint(
-                labels={"skillwarden.io/component": "depot"},
-                port=8480,
-                socket_path=self.socket,
-                namespace="skillwarden-system",
-            ),
-            timings=Timings(backoff_initial=0.2, backoff_max=1.0, reconnect_initial=0.05),
+        depot = DepotEndpoint(
+            labels={"skillwarden.io/component": "depot"},
+            port=8480,
+            socket_path=self.socket,
+            namespace="skillwarden-system",
         )
+        timings = Timings(backoff_initial=0.2, backoff_max=1.0, reconnect_initial=0.05)
+        self.cluster = cluster(root / "cluster", depot=depot, timings=timings)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="world", daemon=True)
         self._stack = contextlib.AsyncExitStack()
@@ -215,7 +220,18 @@ class World:
         gateway = await Gateway.connect(kubeconfig=self.cluster.kubeconfig, user_agent="installer")
         for kind in KINDS:
             await gateway.apply(Kind.CUSTOM_RESOURCE_DEFINITION, crd(kind))
+        await self._served(gateway)
         await gateway.close()
+
+    async def _served(self, gateway: Gateway) -> None:
+        """Wait until our kinds are served; a real server takes a moment."""
+        async with asyncio.timeout(DEADLINE):
+            for kind in KINDS:
+                while True:
+                    with contextlib.suppress(KindMissing):
+                        await gateway.list(next(item for item in Kind if item.kind == kind.kind))
+                        break
+                    await asyncio.sleep(0.05)
 
     async def _stop(self) -> None:
         await self.stop_operator()

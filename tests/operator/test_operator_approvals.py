@@ -215,6 +215,7 @@ async def test_of_two_approvers_at_once_the_second_hears_of_the_first(clean: Wor
     assert (await user.get(Kind.PACKAGE_APPROVAL, name))["status"]["decision"] == first
 
 
+@pytest.mark.embedded_only("its log of requests")
 async def test_asking_again_writes_nothing(clean: World, user: Client) -> None:
     await user.apply(make_policy(**ASKING))
     request = await asked(user)
@@ -235,6 +236,7 @@ def _idle(world: World) -> Any:
     return look
 
 
+@pytest.mark.embedded_only("another operator beside the world's")
 async def test_without_proof_of_who_approved_no_approval_counts(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

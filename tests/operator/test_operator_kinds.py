@@ -15,6 +15,7 @@ from skillwarden.kube.kinds import Kind
 from skillwarden.runtime.kinds import KindFollower
 
 
+@pytest.mark.embedded_only("its log of requests")
 async def test_a_kind_that_was_deleted_and_came_back_is_watched_again(world: World, user: Client) -> None:
     definition = next(kind for kind in KINDS if kind.kind == "SkillRun")
     name = f"{definition.plural}.skillwarden.io"

@@ -86,6 +86,7 @@ def greeter(world: World) -> None:
 # -- writes --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.embedded_only("its log of requests")
 async def test_a_second_reconcile_and_a_restart_write_nothing_and_leave_the_pods(
     world: World, user: Client
 ) -> None:
@@ -115,6 +116,7 @@ async def test_a_second_reconcile_and_a_restart_write_nothing_and_leave_the_pods
     assert world.index.asked[asked:] == []
 
 
+@pytest.mark.embedded_only("its log of requests")
 @pytest.mark.parametrize(
     ("sentence", "name", "statuses"), [("a cold lock", "cold", 3), ("a known lock", "greeter", 2)]
 )
@@ -140,6 +142,7 @@ async def test_api_writes_from_apply_to_ready_with(
     assert all(item.status < 300 for item in writes)
 
 
+@pytest.mark.embedded_only("its log of requests")
 async def test_objects_of_users_get_a_status_and_nothing_else(world: World, user: Client) -> None:
     mark = world.mark
     await user.apply(make_skill(packages=["greeter"]), make_run())
@@ -161,6 +164,7 @@ async def test_objects_of_users_get_a_status_and_nothing_else(world: World, user
 # -- isolation -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.embedded_only("its log of requests")
 async def test_network_policies_stand_before_the_pod_does(world: World, user: Client) -> None:
     mark = world.mark
     await user.apply(make_service("greeter"))
@@ -329,6 +333,7 @@ async def test_a_service_comes_back_though_the_depot_lost_what_it_held(world: Wo
 # -- restarts ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.embedded_only("its log of requests")
 async def test_an_operator_that_is_stopped_while_it_resolves_ends_where_it_would_have(
     world: World, user: Client
 ) -> None:
@@ -399,6 +404,7 @@ async def page(request: web.Request) -> web.StreamResponse:
     return web.Response(text="<html>please log in</html>", content_type="text/html")
 
 
+@pytest.mark.embedded_only("its interceptor")
 @pytest.mark.parametrize(
     "fault", [truncated, gone, gone_event, broken, page], ids=lambda fault: fault.__name__
 )
@@ -434,6 +440,7 @@ async def test_changes_are_seen_though_watches_were_answered_with(
     await user.until_skill("demo", Ready="Ready")
 
 
+@pytest.mark.embedded_only("its interceptor")
 @pytest.mark.parametrize("status", [429, 500, 409])
 async def test_a_status_write_is_retried_that_was_answered_with(
     status: int, world: World, user: Client, intercept: Callable[[Answer], None]
@@ -461,6 +468,7 @@ async def test_a_status_write_is_retried_that_was_answered_with(
     assert [item["reason"] for item in await user.events("demo")] == ["Allowed"]
 
 
+@pytest.mark.embedded_only("its interceptor")
 @pytest.mark.parametrize("what", ["run", "replica"])
 async def test_a_ban_that_no_watch_has_delivered_yet_prevents_the_launch_of_another(
     what: str, world: World, user: Client, intercept: Callable[[Answer], None]

@@ -19,6 +19,7 @@ from skillwarden.kube.transport import Call
 from skillwarden.localcluster.apiserver.authorizer import Grant
 from skillwarden.runtime.settings import Settings
 
+pytestmark = pytest.mark.embedded_only("its users, and what their roles let pass")
 SYSTEM = "skillwarden-system"
 ACCOUNT = f"system:serviceaccount:{SYSTEM}:skillwarden-operator"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"

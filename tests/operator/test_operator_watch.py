@@ -8,6 +8,7 @@ import pytest
 from operator_world import Client, World, make_skill
 
 
+@pytest.mark.embedded_only("its log of requests")
 async def test_a_uid_that_has_no_name_watches(
     world: World, user: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

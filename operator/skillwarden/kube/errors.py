@@ -102,6 +102,8 @@ class ApiUnavailable(ApiError, UnavailableError):  # noqa: N818
 #: As kube-apiserver's admission plugins word them; the reason is "Forbidden" for both.
 _QUOTA = re.compile(r"\b(?:exceeded|failed) quota: ")
 _RUNTIME_CLASS = re.compile(r"\bRuntimeClass \S+ not found")
+#: A server-side apply of what its schema does not take is answered 500; trying again would not help.
+_NOT_APPLICABLE = re.compile(r"failed to (?:create typed patch object|convert new object) \(")
 _MAX_MESSAGE = 1000
 
 
@@ -128,6 +130,8 @@ def translate(
     details: Mapping[str, Any] = found if isinstance(found, dict) else {}
     said = str(parsed.get("message") or " ".join(text.split())[:300] or "no reason given")[:_MAX_MESSAGE]
     message = f"{what}: HTTP {status}: {said}" if what else f"HTTP {status}: {said}"
+    if status == 500 and parsed and _NOT_APPLICABLE.match(said):
+        return Invalid(status, reason or "Invalid", message, details=details, fix=_FIXES.get(Invalid, ""))
     if status == 429 or status >= 500:
         error = ApiUnavailable(status, reason or "Unavailable", message, details=details)
         error.retry_after = _retry_after(headers or {}, details)

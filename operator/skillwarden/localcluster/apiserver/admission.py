@@ -11,6 +11,7 @@ from skillwarden.localcluster.apiserver.formats import format_quantity, parse_qu
 from skillwarden.localcluster.apiserver.resources import (
     NAMESPACES,
     PODS,
+    PRIORITY_CLASSES,
     QUOTAS,
     RUNTIME_CLASSES,
     SERVICE_ACCOUNTS,
@@ -23,6 +24,7 @@ _COMPUTE = frozenset(
     f"{side}.{name}" for side in ("requests", "limits") for name in ("cpu", "memory", "ephemeral-storage")
 )
 _SHORT = {name: f"requests.{name}" for name in ("cpu", "memory", "ephemeral-storage")}
+_SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 _COUNTED = frozenset({"pods", "services", "secrets", "configmaps", "resourcequotas"})
 
 
@@ -38,6 +40,7 @@ def admit(store: Store, resource: Resource, obj: Obj) -> None:
     if resource.storage == PODS:
         _service_account(store, obj)
         _runtime_class(store, obj)
+        _priority(store, obj)
         pod_security.admit(store.get(NAMESPACES, "", meta["namespace"]) or {"metadata": {}}, obj)
     if resource.namespaced:
         for quota in store.select(QUOTAS, Selection(meta["namespace"])):
@@ -55,6 +58,9 @@ def _service_account(store: Store, pod: Obj) -> None:
 
 def _runtime_class(store: Store, pod: Obj) -> None:
     name = pod["spec"].get("runtimeClassName")
+    if not name and pod["spec"].get("overhead"):
+        why = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
+        raise forbidden("pods", "", pod["metadata"]["name"], why)
     if not name:
         return
     found = store.get(RUNTIME_CLASSES, "", name)
@@ -64,6 +70,28 @@ def _runtime_class(store: Store, pod: Obj) -> None:
     overhead = (found.get("overhead") or {}).get("podFixed")
     if overhead:
         pod["spec"]["overhead"] = clone(overhead)
+
+
+def _priority(store: Store, pod: Obj) -> None:
+    """Fill in what the Pod's class says, and refuse a Pod that says it itself."""
+    spec, name = pod["spec"], pod["metadata"]["name"]
+    given = spec.get("priorityClassName")
+    found = store.get(PRIORITY_CLASSES, "", given) if given else {"value": 0}
+    if given in _SYSTEM_PRIORITIES:
+        found = {"value": _SYSTEM_PRIORITIES[given]}
+    if found is None:
+        raise forbidden("pods", "", name, f"no PriorityClass with name {given} was found")
+    computed = {
+        "priority": found["value"],
+        "preemptionPolicy": found.get("preemptionPolicy") or "PreemptLowerPriority",
+    }
+    for field, value in computed.items():
+        if spec.setdefault(field, value) != value:
+            why = (
+                f"the value of {field} ({spec[field]}) must not be provided in pod spec; "
+                f"priority admission controller computed {value} from the given PriorityClass name"
+            )
+            raise forbidden("pods", "", name, why)
 
 
 def _measure(resource: Resource, obj: Obj) -> dict[str, Decimal]:

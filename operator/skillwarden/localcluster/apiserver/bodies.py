@@ -15,6 +15,7 @@ from skillwarden.localcluster.apiserver.removal import DeleteOptions
 
 JSON = "application/json"
 YAML = "application/yaml"
+_LONGEST_MANAGER = 128
 
 
 class _Repeated(dict[str, Any]):
@@ -55,13 +56,23 @@ class _Loader(yaml.SafeLoader):
     }
 
 
+_TRUTH = {
+    **dict.fromkeys(("y", "yes", "on", "true"), "true"),
+    **dict.fromkeys(("n", "no", "off", "false"), "false"),
+}
+
+
+def _is_plain(key: yaml.Node) -> bool:
+    return isinstance(key, yaml.ScalarNode) and key.style is None
+
+
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
     loader.flatten_mapping(node)
-    # Keys are text as they stand: YAML 1.1 would read y, n, on and off as truth values.
+    # Keys are text, but YAML 1.1's truth values, y and on among them, are written out.
     return _pairs(
         [
             (
-                key.value if isinstance(key, yaml.ScalarNode) else str(key),
+                _TRUTH.get(key.value.lower(), key.value) if _is_plain(key) else str(key.value),
                 loader.construct_object(value, deep=True),
             )
             for key, value in node.value
@@ -135,8 +146,12 @@ def write_options(
         text = "Forbidden: may not be specified for non-apply patch"
         causes = [Cause("FieldValueForbidden", text, "force")]
         raise invalid("PatchOptions", "meta.k8s.io", "", causes)
+    if len(manager) > _LONGEST_MANAGER or not manager.isprintable():
+        text = f"Too long: may not be more than {_LONGEST_MANAGER} bytes, and all printable"
+        causes = [Cause("FieldValueTooLong", text, "fieldManager")]
+        raise invalid("PatchOptions", "meta.k8s.io", "", causes)
     return WriteOptions(
-        manager=manager or user_agent.partition("/")[0][:128] or "unknown",
+        manager=manager or user_agent.partition("/")[0][:_LONGEST_MANAGER] or "unknown",
         dry_run=_dry_run(query.get("dryRun")),
         validation=validation,
         force=_flag(query, "force"),
@@ -153,12 +168,19 @@ def delete_options(raw: bytes, query: Mapping[str, str]) -> DeleteOptions:
         if not isinstance(given, dict):
             raise bad_request("DeleteOptions is no object")
         body = given
+    if body.get("kind", "DeleteOptions") != "DeleteOptions":
+        raise bad_request(f'no kind "{body["kind"]}" is registered among the options of a deletion')
     policy = body.get("propagationPolicy") or query.get("propagationPolicy")
     orphan = body.get("orphanDependents", _flag(query, "orphanDependents"))
     if policy not in {None, "Background", "Foreground", "Orphan"}:
         text = f'Unsupported value: "{policy}": supported values: "Foreground", "Background", "Orphan"'
         causes = [Cause("FieldValueNotSupported", text, "propagationPolicy")]
         raise invalid("DeleteOptions", "meta.k8s.io", "", causes)
+    if policy and body.get("orphanDependents") is not None:
+        text = f'Invalid value: "{policy}": orphanDependents and deletionPropagation cannot be both set'
+        raise invalid(
+            "DeleteOptions", "meta.k8s.io", "", [Cause("FieldValueInvalid", text, "propagationPolicy")]
+        )
     grace = body.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
     try:
         seconds = None if grace is None else int(grace)

@@ -24,8 +24,9 @@ MERGE_STRATEGY = "x-kubernetes-patch-strategy"
 TEXT: Schema = {"type": "string"}
 INTEGER: Schema = {"type": "integer", "format": "int64"}
 BOOLEAN: Schema = {"type": "boolean"}
-TIME: Schema = {"type": "string", "format": "date-time", "nullable": True}
-BYTES: Schema = {"type": "string", "format": "byte"}
+TIME: Schema = {"type": "string", "format": "api-time", "nullable": True}
+MICRO_TIME: Schema = {**TIME, "format": "api-micro-time"}
+BYTES: Schema = {"type": "string", "format": "api-bytes"}
 PORT: Schema = {INT_OR_STRING: True}
 QUANTITY: Schema = {INT_OR_STRING: True, "format": "quantity"}
 ANYTHING: Schema = {PRESERVE: True}
@@ -247,7 +248,7 @@ EVENT = kind_schema(
         "source": struct({"component": TEXT, "host": TEXT}),
         "firstTimestamp": TIME,
         "lastTimestamp": TIME,
-        "eventTime": TIME,
+        "eventTime": MICRO_TIME,
         "series": OPEN,
         "reportingComponent": TEXT,
         "reportingInstance": TEXT,
@@ -295,9 +296,9 @@ LEASE = kind_schema(
             {
                 "holderIdentity": TEXT,
                 "leaseDurationSeconds": {**INTEGER, "minimum": 1},
-                "acquireTime": TIME,
-                "renewTime": TIME,
-                "leaseTransitions": INTEGER,
+                "acquireTime": MICRO_TIME,
+                "renewTime": MICRO_TIME,
+                "leaseTransitions": {**INTEGER, "minimum": 0},
                 "preferredHolder": TEXT,
                 "strategy": TEXT,
             }

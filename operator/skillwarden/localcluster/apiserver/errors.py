@@ -71,6 +71,15 @@ class ApiError(Exception):
         return {**body, "code": self.code}
 
 
+class Unreadable(ApiError):  # noqa: N818 - it says what is the case
+    """A body that does not fit its kind's types: 400, and something else where a patch leads to one."""
+
+    def __init__(self, kind: str, version: str, why: str) -> None:
+        text = f'{kind} in version "{version}" cannot be handled as a {kind}: {why}'
+        super().__init__(400, "BadRequest", text)
+        self.why = why
+
+
 def qualified(plural: str, group: str) -> str:
     """Name a resource as error messages do: ``pods``, ``skills.skillwarden.io``."""
     return f"{plural}.{group}" if group else plural

@@ -14,9 +14,12 @@ from typing import Any
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_PORT_NAME = re.compile(r"[a-z0-9-]+")
+_CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]+")
 _QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 _QUANTITY = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?\d+)?")
 _GO_DURATION = re.compile(r"[+-]?(0|(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+)")
+_MICRO_TIME = re.compile(r"[^.]+\.\d{6}([Zz]|[+-]\d\d:\d\d)")
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
 _SCALE: dict[str, Decimal] = {
@@ -96,6 +99,30 @@ def subdomain_error(text: str) -> str | None:
     return None if all(_LABEL.fullmatch(part) for part in text.split(".")) else SUBDOMAIN_MESSAGE
 
 
+def port_name_error(text: str) -> str | None:
+    """Say what is wrong with a port's name: 15 letters, digits and single hyphens at most."""
+    if len(text) > 15:
+        return "must be no more than 15 characters"
+    hyphens = text.startswith("-") or text.endswith("-") or "--" in text
+    if not _PORT_NAME.fullmatch(text) or hyphens:
+        return "must contain only alpha-numeric characters (a-z, 0-9), and single hyphens (-) between them"
+    return None if any(letter.isalpha() for letter in text) else "must contain at least one letter (a-z)"
+
+
+def config_key_error(text: str) -> str | None:
+    """Say what is wrong with a key of a ConfigMap or a Secret."""
+    if len(text) > 253:
+        return "must be no more than 253 characters"
+    if not _CONFIG_KEY.fullmatch(text):
+        return "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
+    return f"must not be '{text}'" if text in {".", ".."} else None
+
+
+def prefix_error(text: str, name_error: Callable[[str], str | None]) -> str | None:
+    """Say what is wrong with a ``generateName``: a name, but for a hyphen at its end."""
+    return name_error(f"{text[:-1]}a" if len(text) > 1 and text.endswith("-") else text)
+
+
 def path_segment_error(text: str) -> str | None:
     """Say what is wrong with a name that only has to fit one path segment (RBAC kinds, Events)."""
     bad = text in {".", ".."} or "/" in text or "%" in text
@@ -137,6 +164,13 @@ def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text.upper().replace("Z", "+00:00"))
 
 
+def parse_micro_time(text: str) -> datetime:
+    """Read a time of an Event or a Lease, with six digits behind the second; ``ValueError`` otherwise."""
+    if not _MICRO_TIME.fullmatch(text):
+        raise ValueError(f"not a time in microseconds: {text!r}")
+    return parse_time(text)
+
+
 def _parses(parser: Callable[[str], Any]) -> Callable[[str], bool]:
     def check(text: str) -> bool:
         try:
@@ -167,4 +201,14 @@ STRING_FORMATS: dict[str, Callable[[str], bool]] = {
     "k8s-short-name": lambda text: label_error(text) is None,
     "k8s-long-name": lambda text: subdomain_error(text) is None,
     "quantity": _parses(parse_quantity),
+    "api-time": _parses(parse_time),
+    "api-micro-time": _parses(parse_micro_time),
+    "api-bytes": _parses(lambda text: base64.b64decode(text, validate=True)),
+}
+#: Types of their own in the API's Go types: a body that does not fit cannot even be read.
+READ_AS_TYPES = {
+    "quantity": QUANTITY_MESSAGE,
+    "api-time": "a time is written as in RFC 3339",
+    "api-micro-time": "a time in microseconds is written as 2006-01-02T15:04:05.000000Z",
+    "api-bytes": "illegal base64 data",
 }

@@ -10,7 +10,7 @@ from typing import Any
 from skillwarden.localcluster.apiserver import admission, crds, decoding, errors, schema
 from skillwarden.localcluster.apiserver.apply import Writer, apply_manifest, record_update
 from skillwarden.localcluster.apiserver.decoding import WriteOptions
-from skillwarden.localcluster.apiserver.errors import Cause, Obj
+from skillwarden.localcluster.apiserver.errors import ApiError, Cause, Obj
 from skillwarden.localcluster.apiserver.formats import now_text
 from skillwarden.localcluster.apiserver.removal import Removal, released
 from skillwarden.localcluster.apiserver.resources import (
@@ -66,7 +66,11 @@ class Objects:
     ) -> Obj:
         """Put a whole object in place of the stored one (or of its status)."""
         new = decoding.decode(resource, body, options)
-        given = new["metadata"].get("name", name)
+        given = new["metadata"].get("name")
+        if not given:
+            raise errors.bad_request(
+                f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+            )
         if given != name:
             raise errors.bad_request(
                 f"the name of the object ({given}) does not match the name on the URL ({name})"
@@ -112,8 +116,13 @@ class Objects:
             raise errors.bad_request(
                 f"the name of the object ({given}) does not match the name on the URL ({name})"
             )
-        decoding.same_uid(resource, old, new, sub)
-        return self._update(resource, old, new, options=options, sub=sub)
+        decoding.fit_namespace(resource, new["metadata"], namespace)
+        decoding.same_identity(resource, old, new, sub)
+        try:
+            return self._update(resource, old, new, options=options, sub=sub)
+        except errors.Unreadable as error:
+            causes = [Cause("FieldValueInvalid", f"Invalid value: {error.why}", "patch")]
+            raise errors.invalid("", "", "", causes) from error
 
     def apply(
         self,
@@ -150,7 +159,7 @@ class Objects:
             key: wanted["metadata"][key] for key in ("uid", "resourceVersion") if key in wanted["metadata"]
         }
         new = {**new, "metadata": {**new["metadata"], **meta}}
-        decoding.same_uid(resource, old, new, sub)
+        decoding.same_identity(resource, old, new, sub)
         return self._update(resource, old, new, options=options, sub=sub, recorded=True), False
 
     def _merged(
@@ -167,8 +176,10 @@ class Objects:
         decoding.fit_namespace(resource, meta, namespace)
         if resource.namespaced:
             self._require_namespace(resource, meta, namespace)
-        if meta.pop("resourceVersion", ""):
-            raise errors.bad_request("resourceVersion should not be set on objects to be created")
+        version = meta.pop("resourceVersion", "")
+        if version.isdecimal() and int(version):
+            # An error of the storage, which is why it is no 400.
+            raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
         for name in _SET_BY_SERVER:
             meta.pop(name, None)
         if resource.status:
@@ -219,13 +230,12 @@ class Objects:
             and not (resource.custom and not cause.field.startswith("metadata."))
         ]
         if unreadable:
-            raise errors.bad_request(
-                f'{resource.kind} in version "{resource.version}" cannot be handled as a '
-                f"{resource.kind}: {unreadable[0].message}"
-            )
+            raise errors.Unreadable(resource.kind, resource.version, unreadable[0].message)
         if not causes:
             rules.prepare(obj, old)
-            causes = check_metadata(meta, rules.name_error) + rules.check(obj, old)
+            # Definitions and what they define may have finalizers of one word.
+            qualified = not resource.custom and resource.storage != CRDS
+            causes = check_metadata(meta, rules.name_error, qualified=qualified) + rules.check(obj, old)
             if old is not None:
                 causes += schema.validate_change(obj, old, resource.schema)
                 causes += _metadata_changes(meta, old["metadata"])
@@ -259,7 +269,7 @@ class Objects:
             new = record_update(old, new, resource.schema, writer, status_apart=resource.status)
         if new == old:
             return old
-        if resource.generation and _wanted(new, resource) != _wanted(old, resource):
+        if resource.generation and _wanted(new, resource) != _wanted(_as_read(old, resource), resource):
             new["metadata"]["generation"] = before.get("generation", 0) + 1
         if options.dry_run:
             return new
@@ -283,6 +293,15 @@ def _isolated(resource: Resource, old: Obj, new: Obj, sub: str) -> Obj:
         return new
     kept = {name: item for name, item in new.items() if name != "status"}
     return {**kept, "status": old["status"]} if "status" in old else kept
+
+
+def _as_read(obj: Obj, resource: Resource) -> Obj:
+    """Give a stored object with the defaults that its definition has got since."""
+    if not resource.custom:
+        return obj
+    read: Obj = clone(obj)
+    schema.apply_defaults(read, resource.schema)
+    return read
 
 
 def _wanted(obj: Obj, resource: Resource) -> Obj:

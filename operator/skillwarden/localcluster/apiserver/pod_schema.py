@@ -31,7 +31,9 @@ _RUN_AS = {
     "runAsGroup": INTEGER,
     "runAsNonRoot": BOOLEAN,
     "seccompProfile": _SECCOMP,
-    "appArmorProfile": struct({"type": TEXT, "localhostProfile": TEXT}, "type"),
+    "appArmorProfile": struct(
+        {"type": one_of("Localhost", "RuntimeDefault", "Unconfined"), "localhostProfile": TEXT}, "type"
+    ),
     "seLinuxOptions": OPEN,
     "windowsOptions": OPEN,
 }
@@ -61,7 +63,7 @@ _HTTP_GET = struct(
         "path": {**TEXT, "default": "/"},
         "port": PORT,
         "host": TEXT,
-        "scheme": {**TEXT, "default": "HTTP"},
+        "scheme": {**one_of("HTTP", "HTTPS"), "default": "HTTP"},
         "httpHeaders": listing(struct({"name": TEXT, "value": TEXT}, "name", "value")),
     },
     "port",
@@ -132,7 +134,7 @@ CONTAINER = struct(
                 "allowPrivilegeEscalation": BOOLEAN,
                 "privileged": BOOLEAN,
                 "readOnlyRootFilesystem": BOOLEAN,
-                "procMount": TEXT,
+                "procMount": one_of("Default", "Unmasked"),
                 "capabilities": struct({"add": TEXTS, "drop": TEXTS}),
             }
         ),
@@ -144,8 +146,8 @@ CONTAINER = struct(
                     "subPath": TEXT,
                     "subPathExpr": TEXT,
                     "readOnly": BOOLEAN,
-                    "recursiveReadOnly": TEXT,
-                    "mountPropagation": TEXT,
+                    "recursiveReadOnly": one_of("Disabled", "Enabled", "IfPossible"),
+                    "mountPropagation": one_of("Bidirectional", "HostToContainer", "None"),
                 },
                 "name",
                 "mountPath",
@@ -171,7 +173,16 @@ _SOURCES: dict[str, Schema] = {
     "configMap": struct({"name": TEXT, "items": _ITEMS, "optional": BOOLEAN, "defaultMode": _MODE}),
     "secret": struct({"secretName": TEXT, "items": _ITEMS, "optional": BOOLEAN, "defaultMode": _MODE}),
     "emptyDir": struct({"medium": TEXT, "sizeLimit": QUANTITY}),
-    "hostPath": struct({"path": TEXT, "type": TEXT}, "path"),
+    "hostPath": struct(
+        {
+            "path": TEXT,
+            "type": one_of(
+                *("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File"),
+                *("FileOrCreate", "Socket"),
+            ),
+        },
+        "path",
+    ),
     "persistentVolumeClaim": struct({"claimName": TEXT, "readOnly": BOOLEAN}, "claimName"),
     "downwardAPI": OPEN,
     "projected": OPEN,
@@ -192,7 +203,7 @@ POD_SPEC = struct(
         "volumes": listing(VOLUME, keys=["name"]),
         "restartPolicy": {**one_of("Always", "OnFailure", "Never"), "default": "Always"},
         "terminationGracePeriodSeconds": {**INTEGER, "default": 30},
-        "activeDeadlineSeconds": {**INTEGER, "minimum": 1},
+        "activeDeadlineSeconds": {**INTEGER, "minimum": 1, "maximum": 2**31 - 1},
         "dnsPolicy": {
             **one_of("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"),
             "default": "ClusterFirst",
@@ -223,9 +234,9 @@ POD_SPEC = struct(
                 {
                     **_RUN_AS,
                     "fsGroup": INTEGER,
-                    "fsGroupChangePolicy": TEXT,
+                    "fsGroupChangePolicy": one_of("Always", "OnRootMismatch"),
                     "supplementalGroups": listing({"type": "integer"}),
-                    "supplementalGroupsPolicy": TEXT,
+                    "supplementalGroupsPolicy": one_of("Merge", "Strict"),
                     "sysctls": listing(struct({"name": TEXT, "value": TEXT}, "name", "value")),
                     "seLinuxChangePolicy": TEXT,
                 }
@@ -243,7 +254,7 @@ POD_SPEC = struct(
                     "key": TEXT,
                     "operator": one_of("Exists", "Equal", "Lt", "Gt"),
                     "value": TEXT,
-                    "effect": TEXT,
+                    "effect": one_of("NoSchedule", "PreferNoSchedule", "NoExecute"),
                     "tolerationSeconds": INTEGER,
                 }
             )

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Protocol
 
+from skillwarden.localcluster.apiserver import pod_rules
 from skillwarden.localcluster.apiserver.errors import Cause, Obj
-from skillwarden.localcluster.apiserver.formats import (
-    format_quantity,
-    label_error,
-    parse_quantity,
-    qualified_name_error,
-)
+from skillwarden.localcluster.apiserver.formats import format_quantity, parse_quantity
 from skillwarden.localcluster.apiserver.pod_schema import VOLUME_SOURCES
 from skillwarden.localcluster.apiserver.store import clone
 
 ENDED = frozenset({"Succeeded", "Failed"})
-_RESOURCES = frozenset({"cpu", "memory", "ephemeral-storage", "storage"})
-_EXTENDABLE = ("activeDeadlineSeconds", "terminationGracePeriodSeconds", "tolerations")
+_EXTENDABLE = ("activeDeadlineSeconds", "tolerations")
 
 
 class LogsUnavailable(LookupError):  # noqa: N818 - it says what is the case
@@ -72,11 +67,16 @@ def normalise(pod: Obj) -> None:
     """Fill in what depends on other fields; the schema's own defaults are there already."""
     spec = pod["spec"]
     # What admission adds on every real cluster; whoever compares specs has to bear it.
-    spec.setdefault("priority", 0)
-    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
-    tolerated = {item.get("key") for item in spec.get("tolerations") or ()}
+    if not spec.get("priorityClassName"):
+        spec.setdefault("priority", 0)
+        spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    if spec["terminationGracePeriodSeconds"] < 0:
+        spec["terminationGracePeriodSeconds"] = 1
+    tolerations = spec.get("tolerations") or ()
+    everything = any(not item.get("key") and item.get("operator") == "Exists" for item in tolerations)
+    tolerated = {item.get("key") for item in tolerations}
     for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
-        if key not in tolerated:
+        if key not in tolerated and not everything:
             added = {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
             spec["tolerations"] = [*(spec.get("tolerations") or ()), added]
     account = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
@@ -126,109 +126,30 @@ def qos_class(spec: Obj) -> str:
 
 
 def validate(pod: Obj, old: Obj | None) -> list[Cause]:
-    """Check the rules on a Pod's spec that are not its schema's."""
+    """Check the rules on a Pod that are not its schema's."""
     spec = pod["spec"]
-    if old is not None:
-        return _changes(spec, old["spec"])
-    causes: list[Cause] = []
-    if not spec.get("containers"):
-        causes.append(Cause("FieldValueRequired", "Required value", "spec.containers"))
-    volumes = {volume["name"] for volume in spec.get("volumes") or () if "name" in volume}
-    names: set[str] = set()
-    for path, container in containers(spec):
-        causes += _container(path, container, volumes, names)
-    causes += _volumes(spec)
-    if spec["dnsPolicy"] == "None" and spec.get("dnsConfig") is None:
-        text = "Required value: must provide `dnsConfig` when `dnsPolicy` is None"
-        causes.append(Cause("FieldValueRequired", text, "spec.dnsConfig"))
-    elif spec["dnsPolicy"] == "None" and not spec["dnsConfig"].get("nameservers"):
-        text = "Required value: must provide at least one DNS nameserver when `dnsPolicy` is None"
-        causes.append(Cause("FieldValueRequired", text, "spec.dnsConfig.nameservers"))
-    if (spec.get("securityContext") or {}).get("runAsUser", 0) < 0:
-        causes.append(
-            _invalid("spec.securityContext.runAsUser", "must be between 0 and 2147483647, inclusive")
-        )
-    causes += [
-        Cause("FieldValueForbidden", "Forbidden: when `hostUsers` is false", f"spec.{field}")
-        for field in ("hostNetwork", "hostPID", "hostIPC")
-        if spec.get("hostUsers") is False and spec.get(field)
-    ]
-    causes += [
-        _invalid("spec.nodeSelector", wrong)
-        for key in spec.get("nodeSelector") or ()
-        if (wrong := qualified_name_error(key))
-    ]
-    return causes
+    if old is None:
+        return list(pod_rules.check(spec, containers(spec)))
+    images = [cause for path, container in containers(spec) for cause in pod_rules.image(path, container)]
+    return [*images, *_changes(spec, old["spec"]), *_status_changes(pod, old)]
 
 
-def _invalid(path: str, why: str, value: str = "") -> Cause:
-    shown = f'"{value}": ' if value else ""
-    return Cause("FieldValueInvalid", f"Invalid value: {shown}{why}", path)
-
-
-def _container(path: str, container: Obj, volumes: set[str], names: set[str]) -> Iterator[Cause]:
-    name = container.get("name", "")
-    if wrong := label_error(name):
-        yield _invalid(f"{path}.name", wrong, name)
-    if name in names:
-        yield Cause("FieldValueDuplicate", f'Duplicate value: "{name}"', f"{path}.name")
-    names.add(name)
-    if not container.get("image"):
-        yield Cause("FieldValueRequired", "Required value", f"{path}.image")
-    for index, mount in enumerate(container.get("volumeMounts") or ()):
-        if mount.get("name") not in volumes:
-            where = f"{path}.volumeMounts[{index}].name"
-            yield Cause("FieldValueNotFound", f'Not found: "{mount.get("name")}"', where)
-    for index, variable in enumerate(container.get("env") or ()):
-        name = variable["name"]
-        if not name or "=" in name or not name.isascii() or not name.isprintable():
-            why = (
-                "a valid environment variable name must consist only of printable ASCII characters "
-                "other than '='"
-            )
-            yield _invalid(f"{path}.env[{index}].name", why, name)
-    yield from _resources(path, container.get("resources") or {})
-    security = container.get("securityContext") or {}
-    adds = (security.get("capabilities") or {}).get("add") or ()
-    if security.get("allowPrivilegeEscalation") is False and (
-        security.get("privileged") or "CAP_SYS_ADMIN" in adds
-    ):
-        where = f"{path}.securityContext"
-        yield _invalid(where, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true")
-    if security.get("runAsUser", 0) < 0:
-        yield _invalid(f"{path}.securityContext.runAsUser", "must be between 0 and 2147483647, inclusive")
-
-
-def _resources(path: str, resources: Obj) -> Iterator[Cause]:
-    amounts = {}
-    for field in ("limits", "requests"):
-        for name, text in (resources.get(field) or {}).items():
-            where = f"{path}.resources.{field}[{name}]"
-            if "/" not in name and name not in _RESOURCES and not name.startswith("hugepages-"):
-                yield _invalid(where, "must be a standard resource type or fully qualified", name)
-            try:
-                amounts[field, name] = parse_quantity(text)
-            except ValueError:
-                continue  # the schema has said so
-            if amounts[field, name] < 0:
-                yield _invalid(where, "must be greater than or equal to 0", str(text))
-    for (field, name), amount in amounts.items():
-        limit = amounts.get(("limits", name))
-        if field == "requests" and limit is not None and amount > limit:
-            shown = resources["requests"][name]
-            limit_text = resources["limits"][name]
-            why = f"must be less than or equal to {name} limit of {limit_text}"
-            yield _invalid(f"{path}.resources.requests", why, str(shown))
-
-
-def _volumes(spec: Obj) -> Iterator[Cause]:
-    for index, volume in enumerate(spec.get("volumes") or ()):
-        path, name = f"spec.volumes[{index}]", volume.get("name", "")
-        if wrong := label_error(name):
-            yield _invalid(f"{path}.name", wrong, name)
-        if len(VOLUME_SOURCES & volume.keys()) > 1:
-            text = "Forbidden: may not specify more than 1 volume type"
-            yield Cause("FieldValueForbidden", text, path)
+def _status_changes(pod: Obj, old: Obj) -> Iterator[Cause]:
+    """Refuse what no node may report: another quality of service, or the life of what has ended."""
+    new, before = pod.get("status") or {}, old.get("status") or {}
+    if new.get("qosClass", before.get("qosClass")) != before.get("qosClass"):
+        yield pod_rules.invalid("status.qosClass", "field is immutable", new["qosClass"])
+    policy = pod["spec"]["restartPolicy"]
+    if policy == "Always":
+        return
+    ended = {item.get("name"): item for item in before.get("containerStatuses") or ()}
+    for index, item in enumerate(new.get("containerStatuses") or ()):
+        was = (ended.get(item.get("name"), {}).get("state") or {}).get("terminated")
+        if was is None or "terminated" in (item.get("state") or {}):
+            continue
+        if policy == "Never" or not was.get("exitCode"):
+            where = f"status.containerStatuses[{index}].state"
+            yield pod_rules.forbidden(where, "may not be transitioned to non-terminated state")
 
 
 def _changes(new: Obj, old: Obj) -> list[Cause]:
@@ -248,8 +169,7 @@ def _changes(new: Obj, old: Obj) -> list[Cause]:
 
     added = new.get("tolerations") or []
     allowed = within("activeDeadlineSeconds") and all(item in added for item in old.get("tolerations") or ())
-    graces = (new.get("terminationGracePeriodSeconds"), old.get("terminationGracePeriodSeconds"))
-    if fixed(new) == fixed(old) and allowed and (graces[0] == graces[1] or graces == (1, graces[1])):
+    if fixed(new) == fixed(old) and allowed:
         return []
     text = (
         "Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"

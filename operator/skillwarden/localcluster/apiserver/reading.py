@@ -108,8 +108,19 @@ def _read_token(token: str) -> tuple[str, int]:
 
 
 def _check_version_match(query: Mapping[str, str]) -> None:
-    match = query.get("resourceVersionMatch")
-    if match and (match not in {"Exact", "NotOlderThan"} or not query.get("resourceVersion")):
+    match, version = query.get("resourceVersionMatch"), query.get("resourceVersion", "")
+    if version and not version.isdecimal():
+        raise bad_request(f'invalid resource version: Invalid value: "{version}"')
+    _number(query, "timeoutSeconds")
+    if "sendInitialEvents" in query:
+        text = "Forbidden: sendInitialEvents is forbidden for list"
+        causes = [Cause("FieldValueForbidden", text, "sendInitialEvents")]
+        raise invalid("ListOptions", "meta.k8s.io", "", causes)
+    if match == "Exact" and version == "0":
+        text = 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+        causes = [Cause("FieldValueForbidden", text, "resourceVersionMatch")]
+        raise invalid("ListOptions", "meta.k8s.io", "", causes)
+    if match and (match not in {"Exact", "NotOlderThan"} or not version):
         text = "Forbidden: resourceVersionMatch needs a resourceVersion, and is Exact or NotOlderThan"
         causes = [Cause("FieldValueForbidden", text, "resourceVersionMatch")]
         raise invalid("ListOptions", "meta.k8s.io", "", causes)
@@ -135,6 +146,10 @@ class Watch:
         self._initial_list = query.get("sendInitialEvents", "").lower() == "true"
         if self._initial_list and query.get("resourceVersionMatch") != "NotOlderThan":
             text = "Forbidden: sendInitialEvents needs resourceVersionMatch NotOlderThan"
+            causes = [Cause("FieldValueForbidden", text, "resourceVersionMatch")]
+            raise invalid("ListOptions", "meta.k8s.io", "", causes)
+        if "sendInitialEvents" not in query and query.get("resourceVersionMatch"):
+            text = "Forbidden: a watch takes resourceVersionMatch only with sendInitialEvents"
             causes = [Cause("FieldValueForbidden", text, "resourceVersionMatch")]
             raise invalid("ListOptions", "meta.k8s.io", "", causes)
         self._since = _number(query, "resourceVersion") or 0

@@ -53,7 +53,7 @@ class Removal:
             ("UID", options.uid, meta["uid"]),
             ("ResourceVersion", options.version, meta["resourceVersion"]),
         ):
-            if asked and asked != found:
+            if asked is not None and asked != found:
                 why = (
                     f"Precondition failed: {label} in precondition: {asked}, {label} in object meta: {found}"
                 )

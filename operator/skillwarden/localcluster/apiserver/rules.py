@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from skillwarden.localcluster.apiserver import crds, pods
+from skillwarden.localcluster.apiserver import crds, network_rules, pod_rules, pods
 from skillwarden.localcluster.apiserver.errors import Cause, Obj
 from skillwarden.localcluster.apiserver.formats import (
+    config_key_error,
     label_1035_error,
     label_error,
     label_value_error,
+    parse_quantity,
     path_segment_error,
+    prefix_error,
     qualified_name_error,
     subdomain_error,
 )
@@ -27,6 +30,18 @@ from skillwarden.localcluster.apiserver.resources import (
     Resource,
 )
 from skillwarden.localcluster.apiserver.store import Collection
+
+_LARGEST_DATA = 1024 * 1024
+_SECRET_KEYS = {
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+}
+_COUNTED = frozenset(
+    {"pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps"}
+    | {"persistentvolumeclaims", "services.nodeports", "services.loadbalancers"}
+)
+_QUOTA_NAMES = _COUNTED | {"cpu", "memory", "ephemeral-storage", "storage"}
+_STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
 
 
 def _nothing(new: Obj, old: Obj | None) -> None:
@@ -84,34 +99,54 @@ def _service(new: Obj, old: Obj | None) -> None:
 def _network_policy(new: Obj, old: Obj | None) -> None:
     spec = new.setdefault("spec", {"podSelector": {}})
     if not spec.get("policyTypes"):
-        spec["policyTypes"] = ["Ingress", *(["Egress"] if "egress" in spec else [])]
+        # An empty list of egress rules does not count as one: whoever means to close egress must say so.
+        spec["policyTypes"] = ["Ingress", *(["Egress"] if spec.get("egress") else [])]
 
 
-def _network_policy_rules(new: Obj, old: Obj | None) -> list[Cause]:
-    causes = []
-    for direction, side in (("ingress", "from"), ("egress", "to")):
-        for index, rule in enumerate(new["spec"].get(direction) or ()):
-            for place, peer in enumerate(rule.get(side) or ()):
-                path = f"spec.{direction}[{index}].{side}[{place}]"
-                if not any(
-                    peer.get(name) is not None for name in ("podSelector", "namespaceSelector", "ipBlock")
-                ):
-                    text = "Required value: must specify a peer"
-                    causes.append(Cause("FieldValueRequired", text, path))
-                elif peer.get("ipBlock") is not None and len(peer) > 1:
-                    text = "Forbidden: may not specify both ipBlock and another peer"
-                    causes.append(Cause("FieldValueForbidden", text, path))
+def _keyed_data(new: Obj, old: Obj | None) -> list[Cause]:
+    """Check what a ConfigMap or a Secret holds."""
+    causes: list[Cause] = []
+    size = 0
+    both = (new.get("data") or {}).keys() & (new.get("binaryData") or {}).keys()
+    for field in ("data", "binaryData"):
+        for key, value in (new.get(field) or {}).items():
+            size += len(value.encode()) if field == "data" else len(value) * 3 // 4
+            wrong = config_key_error(key) or (f"duplicate of key present in {field}" if key in both else None)
+            if wrong:
+                causes.append(pod_rules.invalid(f"{field}[{key}]", wrong, key))
+    if size > _LARGEST_DATA:
+        text = f"Too long: may not be more than {_LARGEST_DATA} bytes"
+        causes.append(Cause("FieldValueTooLong", text, "data"))
+    if (old or {}).get("immutable"):
+        causes += [
+            Cause("FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set", name)
+            for name in ("data", "binaryData", "immutable")
+            if new.get(name) != (old or {}).get(name)
+        ]
     return causes
 
 
-def _immutable_data(new: Obj, old: Obj | None) -> list[Cause]:
-    if not (old or {}).get("immutable"):
-        return []
-    return [
-        Cause("FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set", name)
-        for name in ("data", "binaryData", "immutable")
-        if new.get(name) != (old or {}).get(name)
-    ]
+def _secret_rules(new: Obj, old: Obj | None) -> list[Cause]:
+    causes = _keyed_data(new, old)
+    kind = new.get("type", "Opaque")
+    if old is not None and kind != old.get("type", "Opaque"):
+        causes.append(pod_rules.invalid("type", "field is immutable", kind))
+    missing = [key for key in _SECRET_KEYS.get(kind, ()) if key not in (new.get("data") or {})]
+    return causes + [pod_rules.required(f"data[{key}]") for key in missing]
+
+
+def _quota_rules(new: Obj, old: Obj | None) -> list[Cause]:
+    causes = []
+    for name, text in (new["spec"].get("hard") or {}).items():
+        path, amount = f"spec.hard[{name}]", parse_quantity(text)
+        bare = name.removeprefix("requests.").removeprefix("limits.")
+        if "/" not in name and bare not in _QUOTA_NAMES and not bare.startswith("hugepages-"):
+            causes.append(pod_rules.invalid(path, "must be a standard resource for quota", name))
+        if amount < 0:
+            causes.append(pod_rules.invalid(path, "must be greater than or equal to 0", text))
+        elif name in _COUNTED and amount % 1:
+            causes.append(pod_rules.invalid(path, "must be an integer", text))
+    return causes
 
 
 def _quota(new: Obj, old: Obj | None) -> None:
@@ -136,22 +171,42 @@ def _crd(new: Obj, old: Obj | None) -> None:
 def _event_rules(new: Obj, old: Obj | None) -> list[Cause]:
     involved = (new.get("involvedObject") or {}).get("namespace", "")
     here = new["metadata"]["namespace"]
+    causes = _new_event_rules(new) if new.get("eventTime") and old is None else []
     if involved == here or (not involved and here == "default"):
-        return []
+        return causes
     text = f'Invalid value: "{involved}": does not match event.namespace'
-    return [Cause("FieldValueInvalid", text, "involvedObject.namespace")]
+    return [*causes, Cause("FieldValueInvalid", text, "involvedObject.namespace")]
+
+
+def _new_event_rules(new: Obj) -> list[Cause]:
+    """Check an Event of the newer kind, which is one by its ``eventTime``."""
+    causes = [
+        pod_rules.required(name)
+        for name in ("reportingComponent", "reportingInstance", "action", "reason")
+        if not new.get(name)
+    ]
+    if wrong := qualified_name_error(new.get("reportingComponent") or ""):
+        causes.append(pod_rules.invalid("reportingComponent", wrong, new.get("reportingComponent")))
+    if new.get("type") not in {"Normal", "Warning"}:
+        causes.append(pod_rules.invalid("type", f"has invalid value: {new.get('type', '')}"))
+    causes += [
+        pod_rules.invalid(name, f"can have at most {most} characters")
+        for name, most in (("reason", 128), ("action", 128), ("reportingInstance", 128), ("message", 1024))
+        if len(new.get(name) or "") > most
+    ]
+    return causes
 
 
 _RULES: Mapping[Collection, Rules] = {
     NAMESPACES: Rules(prepare=_namespace, name_error=label_error),
     PODS: Rules(prepare=_pod, check=pods.validate),
-    Collection("", "secrets"): Rules(prepare=_secret, check=_immutable_data),
-    Collection("", "configmaps"): Rules(check=_immutable_data),
+    Collection("", "secrets"): Rules(prepare=_secret, check=_secret_rules),
+    Collection("", "configmaps"): Rules(check=_keyed_data),
     Collection("", "services"): Rules(prepare=_service, name_error=label_1035_error),
     Collection("networking.k8s.io", "networkpolicies"): Rules(
-        prepare=_network_policy, check=_network_policy_rules
+        prepare=_network_policy, check=network_rules.check
     ),
-    QUOTAS: Rules(prepare=_quota),
+    QUOTAS: Rules(prepare=_quota, check=_quota_rules),
     RUNTIME_CLASSES: Rules(check=_runtime_class),
     CRDS: Rules(prepare=_crd, check=crds.validate_crd),
     EVENTS: Rules(check=_event_rules, name_error=path_segment_error),
@@ -169,8 +224,8 @@ def rules_of(resource: Resource) -> Rules:
     return _RULES.get(resource.storage, _PLAIN)
 
 
-def check_metadata(meta: Obj, name_error: Callable[[str], str | None]) -> list[Cause]:
-    """Check names, labels, annotations, finalizers and owners."""
+def check_metadata(meta: Obj, name_error: Callable[[str], str | None], *, qualified: bool) -> list[Cause]:
+    """Check names, labels, annotations, finalizers and owners; ``qualified``: names of finalizers must be."""
     causes: list[Cause] = []
 
     def bad(field: str, value: Any, why: str) -> None:
@@ -191,9 +246,35 @@ def check_metadata(meta: Obj, name_error: Callable[[str], str | None]) -> list[C
     if size > 256 * 1024:
         text = "Too long: may not be more than 262144 bytes"
         causes.append(Cause("FieldValueTooLong", text, "metadata.annotations"))
-    for finalizer in meta.get("finalizers") or ():
-        if wrong := qualified_name_error(finalizer):
-            bad("finalizers", finalizer, wrong)
-    if sum(bool(owner.get("controller")) for owner in meta.get("ownerReferences") or ()) > 1:
-        bad("ownerReferences", "", "only one reference can have Controller set to true")
+    causes += _finalizers(meta.get("finalizers") or [], qualified=qualified)
+    causes += _owners(meta.get("ownerReferences") or [])
+    if wrong := prefix_error(meta.get("generateName") or "a", name_error):
+        bad("generateName", meta["generateName"], wrong)
     return causes
+
+
+def _finalizers(names: list[str], *, qualified: bool) -> Iterator[Cause]:
+    for index, name in enumerate(names):
+        if wrong := qualified_name_error(name):
+            yield pod_rules.invalid("metadata.finalizers", wrong, name)
+        elif qualified and "/" not in name and name not in _STANDARD_FINALIZERS:
+            why = "name is neither a standard finalizer name nor is it fully qualified"
+            yield pod_rules.invalid(f"metadata.finalizers[{index}]", why, name)
+    if {"orphan", "foregroundDeletion"} <= set(names):
+        why = "finalizer orphan and foregroundDeletion cannot be both set"
+        yield pod_rules.invalid("metadata.finalizers", why)
+
+
+def _owners(owners: list[Obj]) -> Iterator[Cause]:
+    for owner in owners:
+        for field in ("apiVersion", "kind", "name", "uid"):
+            if not owner.get(field):
+                yield pod_rules.invalid(f"metadata.ownerReferences.{field}", "must not be empty")
+        if str(owner.get("apiVersion")).count("/") > 1:
+            where = "metadata.ownerReferences.apiVersion"
+            yield pod_rules.invalid(where, "must be a version, or a group and a version", owner["apiVersion"])
+        if (owner.get("apiVersion"), owner.get("kind")) in {("v1", "Event"), ("events.k8s.io/v1", "Event")}:
+            yield pod_rules.invalid("metadata.ownerReferences", "is disallowed from being an owner", "Event")
+    if sum(bool(owner.get("controller")) for owner in owners) > 1:
+        why = "only one reference can have Controller set to true"
+        yield pod_rules.invalid("metadata.ownerReferences", why)

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from skillwarden.localcluster.apiserver.errors import Cause
-from skillwarden.localcluster.apiserver.formats import QUANTITY_MESSAGE, STRING_FORMATS
+from skillwarden.localcluster.apiserver.formats import READ_AS_TYPES, STRING_FORMATS
 
 Schema = dict[str, Any]
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
@@ -147,11 +147,11 @@ def _bad(value: Any, path: str, why: str, reason: str = "FieldValueInvalid") -> 
 def _validate(value: Any, schema: Schema, path: str) -> Iterator[Cause]:
     if value is None:
         if not schema.get("nullable") and (schema.get("type") or schema.get(INT_OR_STRING)):
-            yield _wrong(value, path, schema.get("type", "integer or string"))
+            yield _wrong(value, path, schema.get("type", "integer,string"))
         return
     if schema.get(INT_OR_STRING):
         if type_name(value) not in _int_or_string(schema):
-            yield _wrong(value, path, "integer or string")
+            yield _wrong(value, path, "integer,string")
             return
     elif (wanted := schema.get("type")) and not _type_fits(value, wanted):
         yield _wrong(value, path, wanted)
@@ -275,9 +275,8 @@ def _string(value: str, schema: Schema, path: str) -> Iterator[Cause]:
     if (pattern := schema.get("pattern")) and not _pattern(pattern).search(value):
         yield _bad(value, path, f"should match '{pattern}'")
     check = STRING_FORMATS.get(schema.get("format", ""))
-    if check and not check(value) and schema["format"] == "quantity":
-        # A type of its own in the API's Go types, so the body cannot even be read.
-        yield Cause("FieldValueTypeInvalid", QUANTITY_MESSAGE, path)
+    if check and not check(value) and schema["format"] in READ_AS_TYPES:
+        yield Cause("FieldValueTypeInvalid", READ_AS_TYPES[schema["format"]], path)
     elif check and not check(value):
         yield _bad(value, path, f'must be of type {schema["format"]}: "{value}"')
 

@@ -97,12 +97,10 @@ def patch_scale(
     assert resource.scale is not None  # noqa: S101 - the caller has checked
     kind, body = patch
     if kind == "apply":
-        manifest: Obj = {"apiVersion": resource.api_version, "kind": resource.kind}
-        replicas = _at(body, "spec.replicas")
-        if replicas is not None:
-            manifest = _with(manifest, resource.scale.spec_replicas, replicas)
-        new, _ = objects.apply(resource, namespace, name, manifest, options=options, sub="scale")
-        return scale_of(resource, new)
+        where = f"{namespace}/{name}; autoscaling/v1, Kind=Scale"
+        why = "request to convert CR to an invalid group/version: autoscaling/v1"
+        message = f"failed to convert new object ({where}) to proper version: {why}"
+        raise ApiError(500, "", message)
     scale = scale_of(resource, objects.get(resource, namespace, name))
     del scale["metadata"]["resourceVersion"]
     changed = patches.json_patch(scale, body) if kind == "json" else patches.merge_patch(scale, body)
@@ -125,6 +123,9 @@ def bind(
     if not isinstance(node, str) or not node:
         raise errors.bad_request("a Binding names its node in target.name")
     pod = objects.get(resource, namespace, name)
+    uid = _at(body, "metadata.uid")
+    if uid and uid != pod["metadata"]["uid"]:
+        raise errors.conflict("pods/binding", "", name, f"the Pod that {uid} was is gone")
     if pod["spec"].get("nodeName"):
         why = f'pod {name} is already assigned to node "{pod["spec"]["nodeName"]}"'
         raise errors.conflict("pods/binding", "", name, why)
@@ -139,7 +140,9 @@ def bind(
 
 def evict(objects: Objects, resource: Resource, namespace: str, name: str, body: Any) -> Obj:
     """Delete a Pod by way of an Eviction; there are no disruption budgets here."""
-    asked = (body or {}).get("deleteOptions") if isinstance(body, dict) else None
+    if _at(body, "metadata.name") != name:
+        raise errors.bad_request("name in URL does not match name in Eviction object")
+    asked = body.get("deleteOptions")
     objects.removal.delete(resource, namespace, name, delete_options(dumps(asked) if asked else b"", {}))
     return SUCCESS
 
