@@ -53,6 +53,11 @@ _JS = (
     ),
 )
 _SENDS_JS = re.compile(r"\bfetch\s*\(|\.request\s*\(|\.post\s*\(|\bsendBeacon\s*\(|\.write\s*\(")
+#: The environment as something that is sent; a copy of it is what every child process is started with.
+_ENVIRONMENT_SENT_JS = re.compile(
+    r"JSON\.stringify\s*\([^;]{0,200}\bprocess\.env\s*[,)}\]]"
+    r"|Object\.(?:entries|keys|values)\s*\([^)]{0,40}process\.env\s*\)"
+)
 _SHELL_JS = re.compile(r"(?:spawn|exec)(?:File)?(?:Sync)?\s*\(\s*['\"`](?:/bin/)?(?:ba|z)?sh\b|cmd\.exe")
 _CONNECT_JS = re.compile(r"\bnet\.(?:connect|createConnection|Socket)\b|new\s+net\.Socket")
 _DECODE_JS = re.compile(
@@ -150,9 +155,10 @@ def _together_javascript(code: str, into: Collector) -> None:
         )
     sends = _SENDS_JS.search(code)
     if sends and into.has("credential-path", "environment", "metadata-service") and into.has("network"):
+        grave = into.has("credential-path", "metadata-service") or _ENVIRONMENT_SENT_JS.search(code)
         into.add(
             "exfiltration",
-            Severity.CRITICAL,
+            Severity.CRITICAL if grave else Severity.HIGH,
             _line(code, sends),
             "reads credentials or the whole environment, and sends",
         )
