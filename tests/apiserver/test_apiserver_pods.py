@@ -108,6 +108,8 @@ async def test_refuses(api: Client, case: str) -> None:
         (PODS, make_pod(container={"comand": []}), "spec.containers[0].comand"),
         (NETWORK_POLICIES, {"metadata": {"name": "n"}, "spec": {"egres": []}}, "spec.egres"),
     ],
+    # The paths have the run's namespace, and the same tests must be found by every process.
+    ids=["a pod", "a container", "a network policy"],
 )
 async def test_a_typing_error_is_an_error(api: Client, path: str, body: Any, field: str) -> None:
     answer = await api.post(f"{path}?fieldValidation=Strict", body)

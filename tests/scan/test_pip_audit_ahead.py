@@ -83,7 +83,7 @@ async def test_the_one_that_was_started_ahead_answers(
         assert ids(await told.scanner.scan(make_lock("widget==1.0", "other==1"))) == {"PYSEC-1"}
         assert len(told.pids()) == 1
         # It served one lock; the next has its own.
-        assert ids(await told.scanner.scan(make_lock("other==1"))) == set()
+        assert ids(await told.scanner.scan(make_lock("another==1"))) == set()
         assert len(told.pids()) == 2
 
 

@@ -57,6 +57,20 @@ DEFENCES = (
         "resolve/test_lockfiles.py",
     ),
     Defence(
+        "what pip-audit said before the advisories changed",
+        "scan/remembered.py",
+        "        if revision != self._revision:\n            return {}\n",
+        "",
+        "scan/test_remembered_answers.py",
+    ),
+    Defence(
+        "a failed audit that is kept as an answer",
+        "scan/pip_audit.py",
+        "        if report.state is ScanState.ERROR:\n            return report\n",
+        "",
+        "scan/test_remembered_answers.py",
+    ),
+    Defence(
         "a name that imitates a popular one",
         "scan/typosquat.py",
         "(_by_separators, _by_look, _by_words, _by_affix, _by_slip)",

@@ -18,7 +18,7 @@ from typing import Any
 from skillwarden.advisories.index import Advisory, AdvisoryIndex, IndexSource
 from skillwarden.advisories.ranges import parse_version
 from skillwarden.advisories.record import one_line
-from skillwarden.domain.finding import Finding, FindingKind, ScannerName, ScannerReport
+from skillwarden.domain.finding import Finding, FindingKind, ScannerName, ScannerReport, ScanState
 from skillwarden.domain.lock import Lock
 from skillwarden.domain.package import Ecosystem, PackageId
 
@@ -27,6 +27,7 @@ from .auditor import Spare, Tool
 from .ending import ended
 from .grouping import finding_of, findings_of, fixes, group
 from .protocol import NO_ADVISORIES, answered, failed, packages_of
+from .remembered import Remembered
 
 #: Isolated from the operator's environment variables, user site and working folder.
 DEFAULT_COMMAND = (sys.executable, "-I", "-m", "pip_audit")
@@ -146,6 +147,7 @@ class PipAuditScanner:
     ) -> None:
         self._index = index
         self._spare = Spare(Tool(tuple(command), max_output, memory_limit_bytes))
+        self._remembered = Remembered()
 
     async def prepare(self) -> None:
         """Start the next run now: a lock will be there soon."""
@@ -158,7 +160,7 @@ class PipAuditScanner:
         await self._spare.close()
 
     async def scan(self, lock: Lock) -> ScannerReport:
-        """Audit every pin; anything but a whole, readable answer is an error."""
+        """Audit every pin that was not audited at this revision; anything but a whole answer is an error."""
         index = await asyncio.to_thread(self._index)
         if index is None:
             return failed(self.name, NO_ADVISORIES, retryable=True)
@@ -168,6 +170,17 @@ class PipAuditScanner:
         unfit = sorted(package for package in asked if not _can_be_pinned(package))
         if unfit:
             return failed(self.name, f"{unfit[0]} cannot be written as a pin", retryable=False)
+        known = self._remembered.recall(index.revision, asked)
+        report = await self._audit(index, asked - known.keys())
+        if report.state is ScanState.ERROR:
+            return report
+        self._remembered.keep(index.revision, report.audited, report.findings)
+        before = (finding for findings in known.values() for finding in findings)
+        return answered(self.name, audited=asked, findings=(*before, *report.findings))
+
+    async def _audit(self, index: AdvisoryIndex, asked: frozenset[PackageId]) -> ScannerReport:
+        if not asked:
+            return answered(self.name, audited=asked, findings=())
         try:
             finished = await self._run(index, sorted(asked))
             answer = read_answer(finished.stdout)
