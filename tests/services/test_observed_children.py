@@ -88,6 +88,12 @@ async def drained(core: Operator) -> set[str]:
             {"demo", "other"},
         ),
         (
+            "one that a cascade left behind wakes whose it was, too, who may be gone",
+            make_network_policy(owner="gone"),
+            make_network_policy(owner=None),
+            {"demo", "other", "gone"},
+        ),
+        (
             "the same again wakes nobody",
             make_network_policy(owner=None),
             make_network_policy(owner=None),

@@ -370,6 +370,9 @@ class Operator:
                 self._skill((namespace, record.owner_name))
         else:
             self._skills(self._parts.store.skills.grouped(namespace))
+            if before is not None and before.ours and before.owner_name:
+                # Its skill may have been seen to go before this lost it: then nobody else would look.
+                self._skill((namespace, before.owner_name))
 
     def _left_behind(self, kind: str, before: Any, after: Any) -> None:
         """Queue the Pods of an owner that is gone, or is another one by now: nobody else would look."""
