@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -53,6 +54,14 @@ def percentile(values: Sequence[float], share: float) -> float:
     """Return the value that ``share`` (0 to 1) of the values do not exceed (nearest rank)."""
     ordered = sorted(values)
     return ordered[max(0, min(len(ordered) - 1, round(share * len(ordered)) - 1))]
+
+
+def peak_mebibytes(process: str = "self") -> float:
+    """Return the most memory that a process had resident (VmHWM); what it was forked from does not count."""
+    found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc", process, "status").read_text(), re.MULTILINE)
+    if found is None:
+        raise RuntimeError("the kernel does not say VmHWM")
+    return int(found[1]) / 1024
 
 
 def run_command(*arguments: str) -> tuple[float, float]:

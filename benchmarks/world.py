@@ -29,6 +29,8 @@ from operator_world import KEY, Client, World, make_agent, make_policy
 from skillwarden.kube.gateway import Gateway
 from skillwarden.kube.kinds import Kind
 
+from .measure import peak_mebibytes
+
 TICKS = os.sysconf("SC_CLK_TCK")
 #: A process that used less than this share of a CPU for so many seconds has come to rest. The pause is longer
 #: than the one after which the operator lists the world that its watches have begun with.
@@ -150,10 +152,7 @@ class OperatorProcess:
 
     def peak_mebibytes(self) -> float:
         """Return the most memory that it ever had resident (VmHWM)."""
-        found = re.search(r"^VmHWM:\s+(\d+) kB", (self._proc / "status").read_text(), re.MULTILINE)
-        if found is None:
-            raise RuntimeError("the kernel does not say VmHWM")
-        return int(found[1]) / 1024
+        return peak_mebibytes(self._proc.name)
 
     def log_tail(self) -> str:
         """Return the last of what it said."""
