@@ -110,6 +110,14 @@ class Index:
     def add(self, *wheels: Wheel) -> None:
         self.files.update({wheel.filename: wheel.data for wheel in wheels})
 
+    def partly_there(self) -> Lock:
+        """Return a lock of ``good``, ``gone``, ``later`` (503 for now), and ``broken``, which is no zip."""
+        good, gone, later, broken = (make_wheel(name) for name in ("good", "gone", "later", "broken"))
+        broken = Wheel(broken.name, broken.version, broken.filename, b"no zip")
+        self.add(good, later, broken)
+        self.statuses[later.filename] = 503
+        return make_lock(good, gone, later, broken, base=self.url)
+
     async def answer(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
         self.asked[name] += 1

@@ -78,11 +78,7 @@ async def test_what_another_release_read_is_read_anew(
 async def test_what_cannot_be_had_or_read_is_unread_and_the_rest_known(
     client: DepotClient, index: Index
 ) -> None:
-    good, gone, later, broken = (make_wheel(name) for name in ("good", "gone", "later", "broken"))
-    broken = Wheel(broken.name, broken.version, broken.filename, b"no zip")
-    index.add(good, later, broken)
-    index.statuses[later.filename] = 503
-    facts = await client.inspect(make_lock(good, gone, later, broken, base=index.url), HOSTS)
+    facts = await client.inspect(index.partly_there(), HOSTS)
     assert [package.name for package in facts.known] == ["good"]
     assert {item.package.name: item.retryable for item in facts.unread} == {
         "broken": False,

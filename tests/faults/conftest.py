@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+sys.path.append(str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parent.parent / "operator"))
 sys.path.insert(0, str(Path(__file__).parent))
 

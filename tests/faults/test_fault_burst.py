@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from pathlib import Path
 from typing import Any
 
+from benchmarks.measure import peak_mebibytes
 from faults_support import OperatorProcess, settled
 from operator_world import Client, World, make_skill
 
@@ -53,13 +52,6 @@ async def test_the_last_of_many_changes_wins_for_each_of_100_skills(world: World
     assert longest <= SKILLS + 20
 
 
-def peak_mebibytes(process: OperatorProcess) -> float:
-    """The most memory that a process ever had resident."""
-    found = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
-    assert found is not None
-    return int(found[1]) / 1024
-
-
 async def test_memory_does_not_grow_with_the_number_of_changes(
     process: OperatorProcess, bare_world: World, user: Client
 ) -> None:
@@ -81,6 +73,6 @@ async def test_memory_does_not_grow_with_the_number_of_changes(
         )
 
     await change(range(4))
-    before = peak_mebibytes(process)
+    before = peak_mebibytes(str(process.pid))
     await change(range(4, 24))
-    assert peak_mebibytes(process) - before < 35
+    assert peak_mebibytes(str(process.pid)) - before < 35

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from npm_support import Registry, running_registry
+from npm_support import Registry, pnpm_lockfile, running_registry
 from operator_world import API, Client, World, condition, make_advisory, make_agent, make_policy, make_run
 
 from skillwarden.advisories.sync import sync
@@ -17,27 +17,6 @@ from skillwarden.kube.kinds import Kind
 from skillwarden.localcluster.node.runtimes import node_image_name
 from skillwarden.runtime.settings import Settings
 
-PNPM = """lockfileVersion: '9.0'
-
-importers:
-  .:
-    dependencies:
-      top:
-        specifier: ^3
-        version: 3.0.0
-
-packages:
-  leaf@1.0.0:
-    resolution: {{integrity: {leaf}}}
-  top@3.0.0:
-    resolution: {{integrity: {top}}}
-
-snapshots:
-  leaf@1.0.0: {{}}
-  top@3.0.0:
-    dependencies:
-      leaf: 1.0.0
-"""
 CODE = "console.log(require('top/package.json').version, require('leaf/package.json').version)"
 _NUMBERS = itertools.count(1)
 ALLOW = {"maturity": {}, "rules": [], "unlisted": "Allow"}
@@ -80,7 +59,7 @@ class NodeWorld(World):
 
     def lockfile(self, *, leaf: str = "1.0.0") -> str:
         """What pnpm would have written; ``leaf``: whose bytes it says leaf 1.0.0 has."""
-        return PNPM.format(leaf=self.integrity("leaf", leaf), top=self.integrity("top", "3.0.0"))
+        return pnpm_lockfile(leaf=self.integrity("leaf", leaf), top=self.integrity("top", "3.0.0"))
 
 
 @pytest.fixture(scope="module")

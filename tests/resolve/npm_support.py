@@ -36,6 +36,31 @@ def integrity(data: bytes, algorithm: str = "sha512") -> str:
     return f"{algorithm}-{base64.b64encode(hashlib.new(algorithm, data).digest()).decode()}"
 
 
+def pnpm_lockfile(*, leaf: str, top: str) -> str:
+    """Return what pnpm 9 writes for ``top@^3``, which needs ``leaf``; with their integrities."""
+    return f"""lockfileVersion: '9.0'
+
+importers:
+  .:
+    dependencies:
+      top:
+        specifier: ^3
+        version: 3.0.0
+
+packages:
+  leaf@1.0.0:
+    resolution: {{integrity: {leaf}}}
+  top@3.0.0:
+    resolution: {{integrity: {top}}}
+
+snapshots:
+  leaf@1.0.0: {{}}
+  top@3.0.0:
+    dependencies:
+      leaf: 1.0.0
+"""
+
+
 @dataclass
 class Registry:
     """A registry that serves what was added to it; ``trouble`` answers first, where it wants to."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from npm_support import Registry, running_registry
+from npm_support import Registry, pnpm_lockfile, running_registry
 
 from skillwarden.domain.lock import Platform
 from skillwarden.domain.package import DeclaredPackage
@@ -60,27 +60,7 @@ BERRY = """__metadata:
     leaf: "npm:^1.0.0"
 """
 
-PNPM_9 = f"""lockfileVersion: '9.0'
-
-importers:
-  .:
-    dependencies:
-      top:
-        specifier: ^3
-        version: 3.0.0
-
-packages:
-  leaf@1.0.0:
-    resolution: {{integrity: {SHA}}}
-  top@3.0.0:
-    resolution: {{integrity: {SHA}}}
-
-snapshots:
-  leaf@1.0.0: {{}}
-  top@3.0.0:
-    dependencies:
-      leaf: 1.0.0
-"""
+PNPM_9 = pnpm_lockfile(leaf=SHA, top=SHA)
 
 PNPM_6 = f"""lockfileVersion: '6.0'
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,14 +51,14 @@ class Desk:
         return [json.loads(line) for line in self._asked.read_text().splitlines()]
 
 
+@pytest.fixture
+def desk(tmp_path: Path, make_index: MakeIndex, make_advisory: MakeAdvisory, fake_pip_audit: Fake) -> Desk:
+    return Desk(tmp_path, make_index(make_advisory("PYSEC-1", "evil", fixed=None)), fake_pip_audit)
+
+
 async def test_a_package_is_asked_about_once_a_revision(
-    tmp_path: Path,
-    make_lock: MakeLock,
-    make_index: MakeIndex,
-    make_advisory: MakeAdvisory,
-    fake_pip_audit: Fake,
+    desk: Desk, make_lock: MakeLock, make_index: MakeIndex, make_advisory: MakeAdvisory
 ) -> None:
-    desk = Desk(tmp_path, make_index(make_advisory("PYSEC-1", "evil", fixed=None)), fake_pip_audit)
     first = await desk.scanner.scan(make_lock("widget==1.0", "evil==1.0"))
     again = await desk.scanner.scan(make_lock("widget==1.0", "evil==1.0"))
     assert again == first
@@ -72,14 +73,7 @@ async def test_a_package_is_asked_about_once_a_revision(
     assert desk.asked[2:] == [["widget"], ["widget"]]
 
 
-async def test_an_error_is_not_kept(
-    tmp_path: Path,
-    make_lock: MakeLock,
-    make_index: MakeIndex,
-    make_advisory: MakeAdvisory,
-    fake_pip_audit: Fake,
-) -> None:
-    desk = Desk(tmp_path, make_index(make_advisory("PYSEC-1", "evil", fixed=None)), fake_pip_audit)
+async def test_an_error_is_not_kept(desk: Desk, make_lock: MakeLock) -> None:
     await desk.scanner.scan(make_lock("widget==1.0"))
     desk.fail.touch()
     for _ in range(2):

@@ -389,9 +389,9 @@ DEFENCES = (
     ),
     Defence(
         "an approval of some bytes as leave to look a name up",
-        "domain/approvals.py",
-        "if not approval.artefacts and approval.declared is not None\n",
-        "if approval.declared is not None\n",
+        "domain/verdict.py",
+        "        if self.artefacts or self.declared is None:\n",
+        "        if self.declared is None:\n",
         "domain/test_judge_names.py",
     ),
     Defence(

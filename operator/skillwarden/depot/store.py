@@ -25,7 +25,7 @@ from ..domain.malware import Detection
 from . import files
 from .digests import hex_of, split_artefact_digest
 from .protocol import InUse, Usage
-from .room import MARKS, Room, bounded, write_mark
+from .room import KINDS, MARKS, Room, bounded, write_mark
 
 _LATEST = "latest"
 
@@ -51,18 +51,7 @@ class DepotStore:
         root = root.absolute()
         self._root = root
         self._temp = root / "tmp"
-        for folder in (
-            "artefacts",
-            "contents",
-            "inputs",
-            "locks",
-            "keys",
-            "scans",
-            "facts",
-            "malware",
-            "tmp",
-            MARKS,
-        ):
+        for folder in (*KINDS, "tmp", MARKS):
             (root / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
         files.sweep(self._temp)
         self.room = Room(root, limit=bounded(root, max_size))
@@ -209,12 +198,13 @@ class DepotStore:
         """Keep what was read in an artefact, by folder."""
         rows = {folder: facts.to_json() for folder, facts in folders.items()}
         self._put_record(
-            self._facts_path(digest), {"version": FACTS_VERSION, "digest": digest, "folders": rows}
+            self._about_artefact("facts", digest),
+            {"version": FACTS_VERSION, "digest": digest, "folders": rows},
         )
 
     def get_facts(self, digest: str) -> dict[str, ArtefactFacts] | None:
         """Return what was read in an artefact, or ``None``; what another release read does not count."""
-        record = self._get_record(self._facts_path(digest))
+        record = self._get_record(self._about_artefact("facts", digest))
         if not record or record["digest"] != digest or record["version"] != FACTS_VERSION:
             return None
         return {folder: ArtefactFacts.from_json(row) for folder, row in record["folders"].items()}
@@ -225,12 +215,13 @@ class DepotStore:
         """Keep what some version of the heuristics detected in an artefact."""
         rows = [[item.rule, item.text] for item in detections]
         self._put_record(
-            self._malware_path(digest), {"version": version, "digest": digest, "detections": rows}
+            self._about_artefact("malware", digest),
+            {"version": version, "digest": digest, "detections": rows},
         )
 
     def get_detections(self, digest: str, *, version: str) -> tuple[Detection, ...] | None:
         """Return what was detected in an artefact, or ``None``; another version's word does not count."""
-        record = self._get_record(self._malware_path(digest))
+        record = self._get_record(self._about_artefact("malware", digest))
         if not record or record["digest"] != digest or record["version"] != version:
             return None
         return tuple(Detection(rule, text) for rule, text in record["detections"])
@@ -284,13 +275,10 @@ class DepotStore:
         algorithm, name = split_artefact_digest(digest)
         return self._root / "artefacts" / algorithm / name[:2] / name
 
-    def _facts_path(self, digest: str) -> Path:
+    def _about_artefact(self, kind: str, digest: str) -> Path:
+        """Return where what is known of an artefact lies: a record of ``facts`` or of ``malware``."""
         algorithm, name = split_artefact_digest(digest)
-        return self._root / "facts" / f"{algorithm}-{name}"
-
-    def _malware_path(self, digest: str) -> Path:
-        algorithm, name = split_artefact_digest(digest)
-        return self._root / "malware" / f"{algorithm}-{name}"
+        return self._root / kind / f"{algorithm}-{name}"
 
     def _lock_path(self, digest: str) -> Path:
         return self._root / "locks" / hex_of(digest)

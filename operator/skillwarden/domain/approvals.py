@@ -55,7 +55,7 @@ class ApprovalBook:
             found = self._answers[policy] = {}
             artefacts = self._closure.by_artefact.keys()
             for approval in self._approvals:
-                if self._counts(approval) and _answers(approval, policy):
+                if _counts(approval, self._maturity, self._now) and _answers(approval, policy):
                     for hash_ in artefacts & approval.artefacts:
                         found.setdefault(hash_, []).append(approval)
         return found
@@ -105,7 +105,7 @@ class ApprovalBook:
             if content_digest in approval.artefacts
             and pair in approval.accepted_findings
             and _answers(approval, policy)
-            and self._counts(approval)
+            and _counts(approval, self._maturity, self._now)
         )
 
     def denial_of(self, content_digest: str | None) -> Approval | None:
@@ -113,9 +113,6 @@ class ApprovalBook:
         return next(
             (item for item in self._approvals if not item.approved and content_digest in item.artefacts), None
         )
-
-    def _counts(self, approval: Approval) -> bool:
-        return _counts(approval, self._maturity, self._now)
 
 
 class LookUps:
@@ -126,9 +123,7 @@ class LookUps:
     """
 
     def __init__(self, approvals: Sequence[Approval], *, maturity: Maturity, now: datetime) -> None:
-        self._decisions = [
-            approval for approval in approvals if not approval.artefacts and approval.declared is not None
-        ]
+        self._approvals = approvals
         self._maturity = maturity
         self._now = now
 
@@ -145,11 +140,9 @@ class LookUps:
         return next((item for item in self._about(package, finding) if not item.approved), None)
 
     def _about(self, package: DeclaredPackage, finding: Finding) -> Iterator[Approval]:
-        for decision in self._decisions:
-            asked = decision.declared
-            named = asked and (asked.ecosystem, asked.name) == (package.ecosystem, package.name)
-            if named and _accepts(decision, finding):
-                yield decision
+        for approval in self._approvals:
+            if approval.looks_up == (package.ecosystem, package.name) and _accepts(approval, finding):
+                yield approval
 
 
 def _counts(approval: Approval, maturity: Maturity, now: datetime) -> bool:

@@ -117,23 +117,17 @@ class _Names:
 
     @classmethod
     def of(cls, request: NamesRequest) -> _Names:
-        declared = request.declared
-        vouched = {
-            (package.ecosystem, package.name)
-            for package in declared
-            for policy in enforcing(request.policies)
-            if index_of(policy).allows_by_name(package.ecosystem, package.name)
-        }
+        deciding = enforcing(request.policies)
         suspects = [
             (package, finding)
-            for package in declared
+            for package in request.declared
             for finding in request.name_findings
             if finding.kind in _ABOUT_NAMES
             and _about(finding, package)
-            and (package.ecosystem, package.name) not in vouched
+            and not any(index_of(each).allows_by_name(package.ecosystem, package.name) for each in deciding)
         ]
         look_ups = LookUps(request.approvals, maturity=request.maturity, now=request.now)
-        return cls(declared, request.maturity, suspects, look_ups)
+        return cls(request.declared, request.maturity, suspects, look_ups)
 
     def reasons(self, policy: Policy) -> Iterator[Reason]:
         index = index_of(policy)

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from .finding import Finding
-from .package import PackageId
+from .package import Ecosystem, PackageId
 from .policy import Action, Maturity, PolicyRef
 from .source_finding import SourceFinding
 
@@ -135,6 +135,13 @@ class Approval:
     declared: PackageId | None = None
     expires_at: datetime | None = None
     name: str = ""
+
+    @property
+    def looks_up(self) -> tuple[Ecosystem, str] | None:
+        """The name that it is about looking up; ``None``: it is about bytes."""
+        if self.artefacts or self.declared is None:
+            return None
+        return self.declared.ecosystem, self.declared.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ async def index_trouble(settings: ResolverSettings, *, url: str, names: Sequence
 
 
 def login_for(settings: ResolverSettings, url: str) -> str | None:
+    """Return ``user:password`` for an index, from the settings or from netrc; ``None``: it takes none."""
     if settings.index_username or settings.index_password:
         return f"{settings.index_username}:{settings.index_password}"
     if settings.netrc is None:
@@ -97,6 +98,7 @@ def status_trouble(status: int) -> str | None:
 
 
 def body_trouble(content_type: str, body: bytes) -> str | None:
+    """Return why a page is none that an index gives; ``None``: it is one."""
     if content_type.endswith("json"):
         try:
             listed = isinstance(json.loads(body)["files"], list)

@@ -154,3 +154,8 @@ def decided(records: Iterable[ApprovalRecord]) -> tuple[Approval, ...]:
     """Return what was decided, as the evaluator takes it; what cannot be read counts for nothing."""
     found = (record.request.approval for record in records if record.request is not None)
     return tuple(approval for approval in found if approval is not None)
+
+
+def denials(approvals: Iterable[Approval]) -> tuple[Approval, ...]:
+    """Return what counts where nothing proves who decided: a denial does, whoever took it."""
+    return tuple(approval for approval in approvals if not approval.approved)

@@ -49,8 +49,5 @@ def _used(judged: Judged) -> list[str]:
     bytes_ |= {assessment.content_digest} if assessment.content_digest else set()
     names = {(package.ecosystem, package.name) for package in judged.evidence.declared}
     return sorted(
-        item.name
-        for item in judged.evidence.approvals
-        if item.artefacts & bytes_
-        or (not item.artefacts and item.declared and (item.declared.ecosystem, item.declared.name) in names)
+        item.name for item in judged.evidence.approvals if item.artefacts & bytes_ or item.looks_up in names
     )

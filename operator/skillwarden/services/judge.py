@@ -20,7 +20,7 @@ from ..domain.source_finding import SourceFinding
 from ..domain.verdict import Approval
 from ..kube.kinds import Kind
 from ..resolve.lockfiles import read_pins
-from .approvals import decided
+from .approvals import decided, denials
 from .evidence import evidence_of
 from .guard import Guard
 from .isolation import Isolation
@@ -139,13 +139,8 @@ class Judge:
         # An answer that is not known yet is not asked for here (see ``_one_agent``).
         proven = self._approval_guard.last_answer(namespace) is not False
         # Its files are not what is asked about.
-        return assess(
-            replace(
-                evidence,
-                source_findings=(),
-                approvals=tuple(each for each in approvals if proven or not each.approved),
-            )
-        )
+        counting = approvals if proven else denials(approvals)
+        return assess(replace(evidence, source_findings=(), approvals=counting))
 
     def _fresh(self, kind: str, body: dict[str, object]) -> PolicyRecord:
         """Project a policy, but keep the known object of the same generation: its index is compiled."""
@@ -231,7 +226,7 @@ class Judge:
             f"{len(approved)} approval(s) do not count, since nothing here proves who gave them: install"
             " manifests/admission in this cluster."
         )
-        return tuple(approval for approval in found if not approval.approved), text
+        return denials(found), text
 
     async def _agent(self, record: SkillRecord, *, run_agent: str | None, live: bool) -> AgentView:
         name = record.spec.agent if record.spec else None
