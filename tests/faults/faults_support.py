@@ -147,15 +147,6 @@ async def watch_ends(world: World) -> None:
     await asyncio.to_thread(world.cluster.run, cut())
 
 
-async def settled(world: World) -> None:
-    """Wait until the operator of this process has nothing to do."""
-    quiet = 0
-    while quiet < 5:
-        idle = bool(world.core and world.core.primed and world.core.queue.idle)
-        quiet = quiet + 1 if idle else 0
-        await asyncio.sleep(0.05)
-
-
 CHILDREN = (Kind.POD, Kind.NETWORK_POLICY, Kind.SERVICE_ACCOUNT)
 
 

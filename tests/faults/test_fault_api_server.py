@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from faults_support import Answer, answered, is_operators, is_write_in, make_service, settled
-from operator_world import Client, World, make_run, make_skill
+from faults_support import Answer, answered, is_operators, is_write_in, make_service
+from operator_world import Client, World, make_run, make_skill, settled
 
 from skillwarden.api.crdgen import crd
 from skillwarden.api.v1alpha1.kinds import KINDS

@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 from benchmarks.measure import peak_mebibytes
-from faults_support import OperatorProcess, settled
-from operator_world import Client, World, make_skill
+from faults_support import OperatorProcess
+from operator_world import Client, World, make_skill, settled
 
 from skillwarden.kube.kinds import Kind
 

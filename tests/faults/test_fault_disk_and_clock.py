@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from faults_support import make_service, settled
-from operator_world import Client, World, condition, make_advisory, make_policy
+from faults_support import make_service
+from operator_world import Client, World, condition, make_advisory, make_policy, settled
 
 from skillwarden.kube.kinds import Kind
 from skillwarden.runtime.context import utc_now

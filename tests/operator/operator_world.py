@@ -397,6 +397,15 @@ class Client:
         return list(await self.until(self.pods, good, f"{count} pods"))
 
 
+async def settled(world: World) -> None:
+    """Wait until the operator of this process has nothing to do."""
+    quiet = 0
+    while quiet < 5:
+        idle = bool(world.core and world.core.primed and world.core.queue.idle)
+        quiet = quiet + 1 if idle else 0
+        await asyncio.sleep(0.05)
+
+
 def _brief(seen: Any) -> str:
     """What was seen, short enough to read: objects by name and status."""
     if isinstance(seen, list):

@@ -7,7 +7,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from operator_world import Client, World, condition, make_advisory, make_policy, make_run, make_skill
+from operator_world import (
+    Client,
+    World,
+    condition,
+    make_advisory,
+    make_policy,
+    make_run,
+    make_skill,
+    settled,
+)
 
 from skillwarden.cli.approvals import write_decision
 from skillwarden.domain.content import digest_of, pack
@@ -220,20 +229,13 @@ async def test_asking_again_writes_nothing(clean: World, user: Client) -> None:
     await user.apply(make_policy(**ASKING))
     request = await asked(user)
     await until_effect(user, request["metadata"]["name"], "Pending")
+    await settled(clean)
     assert clean.core is not None
     mark = clean.mark
     clean.core.queue.add(("Skill", user.namespace, "demo"))
     clean.core.queue.add(("PackageApproval", user.namespace, request["metadata"]["name"]))
-    await user.until(_idle(clean), bool, "the queue is idle")
+    await settled(clean)
     assert [str(item) for item in clean.writes(mark)] == []
-
-
-def _idle(world: World) -> Any:
-    async def look() -> bool:
-        assert world.core is not None
-        return world.core.queue.idle
-
-    return look
 
 
 @pytest.mark.embedded_only("another operator beside the world's")

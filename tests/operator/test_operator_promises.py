@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from operator_world import SERVICE, Client, World, condition, make_policy, make_run, make_skill
+from operator_world import SERVICE, Client, World, condition, make_policy, make_run, make_skill, settled
 
 from skillwarden.kube.kinds import Kind
 
@@ -19,18 +19,6 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 
 def make_service(*packages: str, **fields: Any) -> dict[str, Any]:
     return make_skill(code=SERVICE, mode="Service", packages=packages, **{"replicas": 1, **fields})
-
-
-async def settled(world: World) -> None:
-    """Wait until the operator has nothing to do."""
-
-    async def idle() -> bool:
-        return bool(world.core and world.core.primed and world.core.queue.idle)
-
-    quiet = 0
-    while quiet < 5:
-        quiet = quiet + 1 if await idle() else 0
-        await asyncio.sleep(0.05)
 
 
 async def reconcile_all(world: World) -> None:
