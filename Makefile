@@ -3,11 +3,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip
+PIP_OPTIONS := --quiet --disable-pip-version-check
 READY := $(VENV)/.ready
 KEEP ?=
-# Tests run in this many processes at most; a module's tests stay together, for they share a cluster. Modules keep their
-# order: sorted by the number of their tests, the few long ones would come last, and one process would wait for the other.
-WORKERS ?= 4
+# Tests run in this many processes: two for each CPU, up to four, for many of them wait for a cluster. A module's tests stay
+# together, for they share one. Modules keep their order: sorted by the number of their tests, the few long ones would come last.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, 2 * len(os.sched_getaffinity(0))))')
 
 .PHONY: help setup demo test e2e threats-mutate bench lint typecheck crds chart docs lock clean
 
@@ -17,10 +19,17 @@ help: ## Show this help
 $(READY): requirements/dev.txt requirements/malware.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Skillwarden needs Python 3.11 or newer; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(PYTHON) -m venv --without-pip $(VENV)/guarddog
-	$(BIN)/python -m pip --python $(VENV)/guarddog/bin/python install --quiet --disable-pip-version-check --require-hashes -r requirements/malware.txt
+	@$(MAKE) --no-print-directory --jobs=2 $(VENV)/.own $(VENV)/.guarddog
+	@touch $@
+
+$(VENV)/.own: requirements/dev.txt pyproject.toml
+	$(PIP) install $(PIP_OPTIONS) --no-compile --require-hashes -r requirements/dev.txt
+	$(PIP) install $(PIP_OPTIONS) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.guarddog: requirements/malware.txt
+	$(PIP) --python $(VENV)/guarddog/bin/python install $(PIP_OPTIONS) --require-hashes -r requirements/malware.txt
 	@touch $@
 
 setup: $(READY) ## Make the virtual environment from the hash-locked requirements
@@ -29,7 +38,7 @@ demo: $(READY) ## Run the samples on an embedded cluster (KEEP=1 leaves it up)
 	@$(BIN)/skillwarden demo $(if $(KEEP),--keep)
 
 test: $(READY) ## Run the tests (ARGS="tests/domain -x" runs these)
-	@$(BIN)/python -m pytest -n auto --maxprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 e2e: $(READY) ## End-to-end tests in a kind cluster, or in the disposable one of KUBECONFIG=
 	@$(BIN)/python tests/e2e/run.py $(if $(KUBECONFIG),--kubeconfig $(KUBECONFIG)) $(if $(DISPOSABLE),--disposable $(DISPOSABLE)) $(if $(VALUES),--values $(VALUES)) $(if $(KEEP),--keep) $(if $(ARGS),-- $(ARGS))

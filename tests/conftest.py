@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import gc
 import importlib.util
 import os
 import subprocess
@@ -56,6 +57,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     contract.addoption(
         "--kubeconfig", metavar="FILE", help="of a real API server, to run what the embedded one is asked"
     )
+
+
+def pytest_collection() -> None:
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was collected, a million objects, out of every later look for garbage."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

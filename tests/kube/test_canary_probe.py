@@ -19,6 +19,7 @@ from real_server import Access
 from skillwarden.builders.canary import CLOSED, LABEL_CANARY, OPEN, POLICY_NAME, SELECTOR
 from skillwarden.builders.network_policy import DepotEndpoint
 from skillwarden.builders.pod import Images
+from skillwarden.kube.errors import NotFound
 from skillwarden.kube.gateway import Gateway
 from skillwarden.kube.kinds import Kind
 from skillwarden.localcluster.apiserver.pod_security import admit
@@ -96,9 +97,14 @@ class Kubelet:
             "phase": "Succeeded",
             "containerStatuses": [{"name": container["name"], "state": {"terminated": ended}}],
         }
-        await self._gateway.merge(
-            Kind.POD, {"status": status}, name=body["metadata"]["name"], namespace=HOME, subresource="status"
-        )
+        with contextlib.suppress(NotFound):
+            await self._gateway.merge(
+                Kind.POD,
+                {"status": status},
+                name=body["metadata"]["name"],
+                namespace=HOME,
+                subresource="status",
+            )
 
 
 @contextlib.asynccontextmanager
