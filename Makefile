@@ -7,9 +7,10 @@ PIP := $(BIN)/python -m pip
 PIP_OPTIONS := --quiet --disable-pip-version-check
 READY := $(VENV)/.ready
 KEEP ?=
-# Tests run in this many processes: two for each CPU, up to four, for many of them wait for a cluster. A module's tests stay
-# together, for they share one. Modules keep their order: sorted by the number of their tests, the few long ones would come last.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, 2 * len(os.sched_getaffinity(0))))')
+# Tests run in this many processes: one more than CPUs, up to four, for many of them wait for a cluster (with two for each
+# CPU they wait for each other). A module's tests stay together, for they share a cluster. Modules keep their order: sorted by
+# the number of their tests, the few long ones would come last.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, 1 + len(os.sched_getaffinity(0))))')
 
 .PHONY: help setup demo test e2e threats-mutate bench lint typecheck crds chart docs lock clean
 

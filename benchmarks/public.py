@@ -9,6 +9,7 @@ from pathlib import Path
 from operator_world import KEY, VERSION, World, make_skill
 
 from skillwarden.depot.client import DepotClient
+from skillwarden.depot.reading import artefact_hosts
 from skillwarden.depot.tokens import operator_token
 from skillwarden.domain.errors import UnavailableError
 from skillwarden.domain.lock import Lock, Platform
@@ -16,7 +17,6 @@ from skillwarden.resolve.intake import parse_python
 from skillwarden.resolve.python import PythonResolver
 from skillwarden.runtime.context import resolver_settings
 from skillwarden.runtime.settings import Settings
-from skillwarden.services.stages import artefact_hosts
 
 from .latency import benchmark_user, verdict_after
 from .measure import Measurement, percentile

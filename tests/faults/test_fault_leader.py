@@ -84,6 +84,8 @@ class Launches:
         return answer
 
 
+# Each wait in it has a deadline; together they take minutes where the machine is busy.
+@pytest.mark.timeout(600)
 async def test_the_leader_is_killed_again_and_again_under_load(
     bare_world: World, pair: Pair, user: Client, intercept: Install
 ) -> None:

@@ -359,13 +359,16 @@ class Client:
     ) -> Any:
         """Wait until what is seen is as wanted; fail with what was seen last."""
         deadline = asyncio.get_running_loop().time() + DEADLINE
+        pause = 0.03
         while True:
             seen = await look()
             if ready(seen):
                 return seen
             late = asyncio.get_running_loop().time() >= deadline
             assert not late, f"{what or 'it'} did not come true: {_brief(seen)}"
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(pause)
+            # Whoever waits for long asks less often: others work on the same CPUs.
+            pause = min(0.25, pause * 1.3)
 
     async def until_skill(self, name: str, **conditions: str) -> dict[str, Any]:
         """Wait until a Skill's conditions have these reasons (``Ready="Ready"``); return its status."""

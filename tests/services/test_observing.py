@@ -13,9 +13,10 @@ import pytest
 
 from skillwarden.domain.policy import Maturity
 from skillwarden.kube.kinds import Kind
-from skillwarden.services.operator import WATCHED, Operator, Parts
+from skillwarden.services.operator import Operator, Parts
 from skillwarden.services.ports import Timing
 from skillwarden.services.store import Store
+from skillwarden.services.watched import WATCHED
 
 Body = dict[str, Any]
 NAME = ("team", "demo")

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from skillwarden.depot.fetch import Fetcher
 from skillwarden.depot.local import LocalDepot
+from skillwarden.depot.reading import reader_of
 from skillwarden.depot.store import DepotStore
 from skillwarden.domain.assess import Failure
 from skillwarden.domain.errors import UnavailableError
@@ -20,7 +21,7 @@ from skillwarden.domain.package import Ecosystem, PackageId
 from skillwarden.resolve.intake import parse_python
 from skillwarden.scan.artefact import ArtefactScanner
 from skillwarden.scan.runner import ScanRunner
-from skillwarden.services.stages import Stages, Wanted, reader_of
+from skillwarden.services.stages import Stages, Wanted
 
 LOCK = Lock(platform=Platform(python="3.12", arch="amd64"), packages=())
 CONTENT = "sha256:" + "0" * 64

@@ -29,7 +29,7 @@ from skillwarden.resolve.settings import ResolverSettings
 from skillwarden.scan.first_seen import FirstSeenScanner
 from skillwarden.scan.protocol import answered, packages_of
 from skillwarden.scan.runner import ScanRunner
-from skillwarden.services.stages import resolution_failure
+from skillwarden.services.stage_failures import resolution_failure
 
 NOW = datetime.now(UTC)
 PLATFORM = Platform(python="3.12", node="24")

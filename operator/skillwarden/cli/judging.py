@@ -17,6 +17,7 @@ from ..advisories.feed import AdvisoryFeed
 from ..advisories.sync import sync
 from ..depot.fetch import Fetcher
 from ..depot.local import LocalDepot
+from ..depot.reading import malware_detector_of, reader_of
 from ..depot.store import DepotStore
 from ..domain.assess import Assessment, Evidence
 from ..domain.errors import InvalidInputError, UnavailableError
@@ -30,7 +31,7 @@ from ..services.offline import OfflineCase, judge_offline
 from ..services.ports import SandboxSetup
 from ..services.records import SkillRecord, agent_record, policy_record, skill_record
 from ..services.runtimes import choose_platform
-from ..services.stages import Stages, malware_detector_of, reader_of
+from ..services.stages import Stages
 from ..services.store import readable
 from ..source.look import source_findings
 from .manifests import Given, baseline_policies, read_documents

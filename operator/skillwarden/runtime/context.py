@@ -22,6 +22,7 @@ from ..audit.trail import Trail
 from ..builders.network_policy import DepotEndpoint
 from ..builders.pod import Images
 from ..depot.client import DepotClient
+from ..depot.reading import malware_detector_of, reader_of
 from ..depot.tokens import issue, operator_token
 from ..domain.errors import SkillwardenError
 from ..handlers.watch import Watcher, WatchPlan
@@ -48,18 +49,19 @@ from ..services.isolation import Isolation
 from ..services.judge import Judge
 from ..services.marks import Marker
 from ..services.notify import Notifier
-from ..services.operator import WATCHED, Operator, Parts
+from ..services.operator import Operator, Parts
 from ..services.ports import Audit, Cluster, SandboxSetup, Timing
 from ..services.reconcile_accepted import AcceptedReconciler
 from ..services.reconcile_approval import ApprovalReconciler
 from ..services.reconcile_run import RunReconciler
 from ..services.reconcile_skill import SkillReconciler
 from ..services.sources import ConfigMapSources
-from ..services.stages import Stages, malware_detector_of, reader_of
+from ..services.stages import Stages
 from ..services.store import Store
 from ..services.strays import StrayCatcher
 from ..services.tools import Tools
 from ..services.waits import Waits
+from ..services.watched import WATCHED
 from ..source.look import remembered_source_findings
 from .advisories import AdvisoryKeeper
 from .kinds import KindFollower

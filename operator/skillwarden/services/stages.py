@@ -3,63 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar
-from urllib.parse import urlsplit
 
 import structlog
 
 from ..depot.protocol import Depot
-from ..domain.artefact_facts import LockFacts
+from ..depot.reading import artefact_hosts
 from ..domain.assess import Failure
-from ..domain.conditions import ResolvedReason, SandboxReason
 from ..domain.errors import IntegrityError, SkillwardenError, UnavailableError
 from ..domain.finding import READS_ARTEFACTS, ScannerName, ScanResult
 from ..domain.lock import Lock, Platform, resolution_key
-from ..domain.malware import LockDetections
 from ..domain.package import DeclaredPackage
 from ..domain.pins import Pins
-from ..resolve.errors import SourceOnlyError
 from .fairness import Slots
+from .memory import Memory
 from .ports import Now, Resolver, Scans
+from .stage_failures import RepairNeededError, fetch_failure, resolution_failure, scan_failure
 
 log = structlog.get_logger(__name__)
 Waiter = Callable[[], None]
 StageCallback = Callable[[str, float, str], None]
-V = TypeVar("V")
-
-
-class RepairNeededError(SkillwardenError):
-    """Somebody must mend something first; asked again now and then, for nobody says when it is done."""
-
-
-class Memory(Generic[V]):
-    """A bounded map; the least recently used goes first. What it forgets, the depot still knows."""
-
-    def __init__(self, *, limit: int) -> None:
-        self._items: OrderedDict[Hashable, V] = OrderedDict()
-        self._limit = limit
-
-    def get(self, key: Hashable) -> V | None:
-        """Return and refresh an item."""
-        if key in self._items:
-            self._items.move_to_end(key)
-            return self._items[key]
-        return None
-
-    def put(self, key: Hashable, value: V) -> None:
-        """Keep an item."""
-        self._items[key] = value
-        self._items.move_to_end(key)
-        while len(self._items) > self._limit:
-            self._items.popitem(last=False)
-
-    def drop(self, key: Hashable) -> None:
-        """Forget an item."""
-        self._items.pop(key, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +241,7 @@ class Stages:
                 raise error("a scanner failed; its report says why.")
             await self.depot.put_scan(result)
 
-        self._start(key, work, _any_failure, namespace, waiter)
+        self._start(key, work, scan_failure, namespace, waiter)
 
     async def _bring(self, lock: Lock) -> None:
         """Have the depot fetch a closure within its own bounds; the scanner reports what is missing."""
@@ -309,7 +274,7 @@ class Stages:
                 raise error(f"{len(report.missing)} artefact(s) cannot be had: {text}")
             self._fetched.put(key, True)
 
-        self._start(key, work, _fetch_failure, namespace, waiter)
+        self._start(key, work, fetch_failure, namespace, waiter)
 
     def _start(
         self,
@@ -378,65 +343,5 @@ class Stages:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def artefact_hosts(lock: Lock) -> frozenset[str]:
-    """Return the hosts that the index itself declared for a lock's artefacts.
-
-    The lock's URLs are the index's own answers to our resolver, never a user's text; a redirect to any other
-    host stays refused.
-    """
-    return frozenset(
-        urlsplit(package.artefact.url).netloc.rpartition("@")[2]
-        for package in lock.packages
-        if package.artefact.url
-    )
-
-
-def reader_of(depot: Depot) -> Callable[[Lock], Awaitable[LockFacts]]:
-    """Return what has a lock's artefacts read by a depot, for the scanners."""
-
-    async def read(lock: Lock) -> LockFacts:
-        return await depot.inspect(lock, artefact_hosts(lock))
-
-    return read
-
-
-def malware_detector_of(depot: Depot) -> Callable[[Lock], Awaitable[LockDetections]]:
-    """Return what has a lock's artefacts looked at for malware by a depot, for the scanners."""
-
-    async def detect(lock: Lock) -> LockDetections:
-        return await depot.detect_malware(lock, artefact_hosts(lock))
-
-    return detect
-
-
 def _covers(result: ScanResult | None, required: frozenset[ScannerName]) -> bool:
     return result is not None and required <= {report.scanner for report in result.reports}
-
-
-def resolution_failure(error: Exception) -> Failure:
-    """Tell the ways in which a resolution fails apart; only what did not answer is retried."""
-    match error:
-        case SourceOnlyError():
-            return Failure(ResolvedReason.SOURCE_ONLY, error.message, error.fix)
-        case UnavailableError():
-            return Failure(ResolvedReason.RESOLVER_UNAVAILABLE, error.message, error.fix, retryable=True)
-        case SkillwardenError():
-            return Failure(ResolvedReason.UNRESOLVABLE, error.message, error.fix)
-        case _:
-            text = f"The resolver broke ({type(error).__name__}); the operator's log says more."
-            return Failure(ResolvedReason.RESOLVER_UNAVAILABLE, text, retryable=True)
-
-
-def _fetch_failure(error: Exception) -> Failure:
-    match error:
-        case IntegrityError():
-            return Failure(SandboxReason.INSTALL_FAILED, error.message, error.fix)
-        case SkillwardenError():
-            return Failure(SandboxReason.STARTING, error.message, error.fix, retryable=True)
-        case _:
-            text = f"The artefacts cannot be brought to the depot ({type(error).__name__})."
-            return Failure(SandboxReason.STARTING, text, retryable=True)
-
-
-def _any_failure(error: Exception) -> Failure:
-    return Failure("ScannerError", str(error), retryable=True)
