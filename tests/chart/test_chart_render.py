@@ -47,7 +47,12 @@ def pod_specs(bodies: list[Body]) -> list[Body]:
 def environment(bodies: list[Body], name: str = "-operator") -> dict[str, str]:
     (deployment,) = of_kind(bodies, "Deployment", name)
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    return {item["name"]: item.get("value", "") for item in container.get("env") or ()}
+    known: dict[str, str] = {}
+    for item in container.get("env") or ():
+        # As the kubelet: what stands earlier is put in, and a field of the Pod has some value.
+        text = item.get("value", "") if "value" in item else "some-value"
+        known[item["name"]] = re.sub(r"\$\((\w+)\)", lambda found: known.get(found[1], found[0]), text)
+    return known
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Body:
@@ -107,6 +112,7 @@ def test_operator_settings_read_back_what_the_values_say(
     assert settings.host_users is False
     assert settings.network_enforced is True
     assert settings.pull_secrets == ("registry",)
+    assert settings.canary_owner == "some-value/some-value"
     assert settings.depot.sandbox_address() == "10.96.7.7"
     (depot,) = of_kind(rendered["production"], "Deployment", "-depot")
     labels = depot["spec"]["template"]["metadata"]["labels"]

@@ -62,6 +62,8 @@ def test_zz_an_uninstall_leaves_nothing_hanging(
     helm = Config(kubeconfig_path=str(target.kubeconfig), namespace=SYSTEM)
     helm.uninstall("skillwarden")
     target.until(lambda: target.items("deployments", SYSTEM), lambda found: found == [], "nothing is left")
+    # A canary that was on its way when the operator's rights were taken goes with the operator's Pod.
+    target.until(lambda: target.items("pods", SYSTEM), lambda found: found == [], "no Pod is left")
     assert same(target, namespace, running), "what runs goes on"
     # Without an operator: no finalizer holds it, and its children go by their owner.
     target.must("delete", "skill", "stands", "-n", namespace, "--timeout=60s")

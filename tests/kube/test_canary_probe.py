@@ -182,6 +182,29 @@ async def test_what_a_killed_operator_left_is_cleared(home: Gateway, port: int, 
     assert await left(home) == []
 
 
+async def test_what_an_operator_left_goes_with_its_pod(home: Gateway, port: int) -> None:
+    """An operator that is uninstalled may delete nothing any more."""
+    operator = await home.create(
+        Kind.POD,
+        {
+            "metadata": {"name": "operator", "namespace": HOME},
+            "spec": {"containers": [{"name": "operator", "image": "skillwarden:1"}]},
+        },
+    )
+    owner = f"operator/{operator['metadata']['uid']}"
+    task = asyncio.create_task(prober(home, port, Isolation(), owner=owner).probe())
+    try:
+        while len((await home.list(Kind.POD, namespace=HOME, label_selector=SELECTOR)).items) < 2:
+            await asyncio.sleep(0.02)
+        await home.delete(Kind.POD, name="operator", namespace=HOME, grace_seconds=0)
+        async with asyncio.timeout(60):
+            while await left(home):
+                await asyncio.sleep(0.05)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_an_api_that_refuses_proves_nothing(gateway: Gateway, port: int) -> None:
     """There is no such namespace."""
     isolation = Isolation()

@@ -169,6 +169,7 @@ async def test_a_package_with_a_sha_1_alone_is_refused(registry: Registry, make:
         ("a package that does not exist", "nothing-like-this", "nothing-like-this"),
         ("a version that does not exist", "leaf@^9", r"leaf@\^9"),
         ("versions that exclude each other", "plugin host@1", "host"),
+        ("a package for another system", "mac-only", "does not run in the sandbox.*mac-only"),
     ],
 )
 async def test_a_closure_is_unresolvable_with(
@@ -177,6 +178,7 @@ async def test_a_closure_is_unresolvable_with(
     registry.add("leaf")
     registry.add("host", "1.0.0")
     registry.add("plugin", peerDependencies={"host": "^2"})
+    registry.add("mac-only", os=["darwin"])
     with pytest.raises(UnresolvableError, match=words) as refused:
         await make().resolve(declare(*wanted.split()), platform=NODE)
     assert "127.0.0.1" not in str(refused.value)

@@ -30,7 +30,12 @@
 {{- with .Values.watch.namespaces }}
 - {name: SKILLWARDEN_WATCH_NAMESPACES, value: {{ join "," . | quote }}}
 {{- end }}
+{{- if or .Values.canary.enabled .Values.audit.file.enabled }}
+- {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+{{- end }}
 {{- if .Values.canary.enabled }}
+- {name: POD_UID, valueFrom: {fieldRef: {fieldPath: metadata.uid}}}
+- {name: SKILLWARDEN_CANARY_OWNER, value: $(POD_NAME)/$(POD_UID)}
 - {name: SKILLWARDEN_CANARY_NAMESPACE, value: {{ .Release.Namespace }}}
 - {name: SKILLWARDEN_CANARY_INTERVAL, value: {{ .Values.canary.interval | quote }}}
 {{- with .Values.imagePullSecrets }}
@@ -84,7 +89,6 @@
 {{- with .Values.audit }}
 - {name: SKILLWARDEN_AUDIT_STDOUT, value: {{ .stdout | quote }}}
 {{- if .file.enabled }}
-- {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
 - {name: SKILLWARDEN_AUDIT_FILE, value: /var/log/skillwarden/$(POD_NAME).jsonl}
 {{- end }}
 {{- end }}

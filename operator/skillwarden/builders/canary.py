@@ -24,8 +24,8 @@ _DEADLINE_SECONDS = 120
 _LIMITS = {"cpu": "200m", "memory": "256Mi", "ephemeral-storage": "16Mi"}
 
 
-def canary_policy(namespace: str) -> dict[str, Any]:
-    """Return the NetworkPolicy that denies the closed canary everything."""
+def canary_policy(namespace: str, *, owner: str = "") -> dict[str, Any]:
+    """Return the NetworkPolicy that denies the closed canary everything; ``owner`` as for ``canary_pod``."""
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -33,6 +33,7 @@ def canary_policy(namespace: str) -> dict[str, Any]:
             "name": POLICY_NAME,
             "namespace": namespace,
             "labels": {naming.LABEL_MANAGED_BY: naming.MANAGER},
+            **_owned_by(owner),
         },
         "spec": {
             "podSelector": {"matchLabels": {LABEL_CANARY: CLOSED}},
@@ -43,7 +44,9 @@ def canary_policy(namespace: str) -> dict[str, Any]:
     }
 
 
-def canary_pod(namespace: str, which: str, *, images: Images, target: DepotEndpoint) -> dict[str, Any]:
+def canary_pod(
+    namespace: str, which: str, *, images: Images, target: DepotEndpoint, owner: str = ""
+) -> dict[str, Any]:
     """Return a canary Pod.
 
     Parameters
@@ -56,6 +59,8 @@ def canary_pod(namespace: str, which: str, *, images: Images, target: DepotEndpo
         Ours is what it runs.
     target
         What it tries to reach: the depot, which sandboxes reach, too.
+    owner
+        ``NAME/UID`` of a Pod of this namespace with which it goes; empty: nobody's.
     """
     expected = "reach" if which == OPEN else "blocked"
     return {
@@ -69,6 +74,7 @@ def canary_pod(namespace: str, which: str, *, images: Images, target: DepotEndpo
                 naming.LABEL_COMPONENT: COMPONENT_CANARY,
                 LABEL_CANARY: which,
             },
+            **_owned_by(owner),
         },
         "spec": {
             "restartPolicy": "Never",
@@ -98,3 +104,10 @@ def canary_pod(namespace: str, which: str, *, images: Images, target: DepotEndpo
             ],
         },
     }
+
+
+def _owned_by(owner: str) -> dict[str, Any]:
+    name, _, uid = owner.partition("/")
+    if not uid:
+        return {}
+    return {"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}]}

@@ -40,6 +40,8 @@ _CODE = re.compile(r"^npm (?:error|ERR!) code (\S+)", re.MULTILINE)
 _LINE = re.compile(r"^npm (?:error|ERR!)(?: [a-z0-9]+)? ?(.*)$", re.MULTILINE)
 #: npm's codes for "these versions do not go together, or there is none".
 _UNSATISFIABLE = frozenset({"ETARGET", "ERESOLVE", "E404", "ENOVERSIONS", "EINVALIDPACKAGENAME", "EOVERRIDE"})
+#: npm's codes for a package that does not run where the sandbox is.
+_ELSEWHERE = frozenset({"EBADPLATFORM", "EBADENGINE"})
 #: npm's codes for a source that we forbid it.
 _FORBIDDEN = frozenset({"EALLOWGIT", "EALLOWREMOTE", "EALLOWFILE", "EALLOWDIRECTORY", "EUNSUPPORTEDPROTOCOL"})
 _URL = re.compile(r"https?://\S+")
@@ -213,6 +215,11 @@ class NpmResolver:
         if code == "E404" and (unknown := names_not_in_registry(outcome.stderr)):
             said = say_unknown(unknown, declared=job.dependencies)
             return UnresolvableError(f"no versions satisfy all requirements: {said}.", fix=UNKNOWN_NAME_FIX)
+        if code in _ELSEWHERE:
+            return UnresolvableError(
+                f"a package does not run in the sandbox ({job.platform}): {words}.",
+                fix="Name a version or a package that does.",
+            )
         if code in _UNSATISFIABLE:
             return UnresolvableError(
                 f"no versions satisfy all requirements: {words}.",

@@ -458,5 +458,6 @@ def _canary(
         images=images,
         target=setup.depot,
         interval=timedelta(seconds=settings.canary_interval),
+        owner=settings.canary_owner,
     )
     return CanaryProber(cluster, plan, isolation)

@@ -139,9 +139,10 @@ class Settings(BaseSettings):
         Take approvals although no admission policy proves who gave them: only where a single user can write.
     network_enforced
         The platform attests that its network plugin enforces NetworkPolicies; unset: nobody knows.
-    canary_namespace, canary_interval, canary_pull_secrets
+    canary_namespace, canary_interval, canary_pull_secrets, canary_owner
         Where canary Pods show whether NetworkPolicies are enforced (the operator's own namespace), and how
-        often in seconds; empty: none are sent. Names of image pull secrets that are there.
+        often in seconds; empty: none are sent. Names of image pull secrets that are there. Name and uid of
+        the operator's own Pod (``NAME/UID``), with which what was left of them goes; empty: nobody's.
     host_users
         ``false`` gives each sandbox a user namespace of its own (needs kubelet and runtime support).
     state_dir, advisories_dir
@@ -213,6 +214,7 @@ class Settings(BaseSettings):
     canary_namespace: str = ""
     canary_interval: float = Field(default=1800.0, ge=60)
     canary_pull_secrets: Annotated[tuple[str, ...], NoDecode] = ()
+    canary_owner: str = Field(default="", pattern=r"^([a-z0-9.-]{1,253}/[a-zA-Z0-9-]{1,64})?$")
     host_users: bool | None = None
     depot: DepotSettings = DepotSettings()
     state_dir: Path = Field(default_factory=default_state_dir)

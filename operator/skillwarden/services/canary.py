@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from ..builders.canary import CLOSED, CONTAINER, OPEN, SELECTOR, canary_pod, canary_policy
+from ..builders.canary import CLOSED, CONTAINER, OPEN, POLICY_NAME, SELECTOR, canary_pod, canary_policy
 from ..builders.network_policy import DepotEndpoint
 from ..builders.pod import Images
 from ..domain.errors import SkillwardenError
@@ -33,6 +33,8 @@ class CanaryPlan:
         The operator's own.
     images, target
         What they run, and what they try to reach.
+    owner
+        ``NAME/UID`` of the Pod with which they go: an operator that is uninstalled can clear nothing.
     interval, retry
         Between two probes, after one that could tell and one that could not.
     patience, poll
@@ -42,6 +44,7 @@ class CanaryPlan:
     namespace: str
     images: Images
     target: DepotEndpoint
+    owner: str = ""
     interval: timedelta = timedelta(minutes=30)
     retry: timedelta = timedelta(minutes=2)
     patience: timedelta = timedelta(minutes=3)
@@ -103,13 +106,13 @@ class CanaryProber:
     async def _look(self) -> Sighting | None:
         plan = self._plan
         try:
-            await self._cluster.create(Kind.NETWORK_POLICY, canary_policy(plan.namespace))
+            await self._cluster.create(Kind.NETWORK_POLICY, canary_policy(plan.namespace, owner=plan.owner))
         except AlreadyExists:
             log.debug("the canaries' policy stands")
         names = {}
         # The policy before the Pod, as for a sandbox.
         for which in (CLOSED, OPEN):
-            body = canary_pod(plan.namespace, which, images=plan.images, target=plan.target)
+            body = canary_pod(plan.namespace, which, images=plan.images, target=plan.target, owner=plan.owner)
             made = await self._cluster.create(Kind.POD, body)
             names[which] = str(made["metadata"]["name"])
         try:
@@ -151,8 +154,7 @@ class CanaryProber:
         namespace = self._plan.namespace
         try:
             await self._clear()
-            name = canary_policy(namespace)["metadata"]["name"]
-            await self._cluster.delete(Kind.NETWORK_POLICY, name=name, namespace=namespace)
+            await self._cluster.delete(Kind.NETWORK_POLICY, name=POLICY_NAME, namespace=namespace)
         except SkillwardenError as error:
             log.warning("canary Pods are left", namespace=namespace, error=str(error))
 
