@@ -105,7 +105,7 @@ def install(kubeconfig: Path, files: list[Path]) -> Path:
         kubectl(kubeconfig, "apply", "--server-side", "-f", "-", given=json.dumps(body))
     helm = Config(kubeconfig_path=str(kubeconfig), namespace=NAMESPACE)
     chart = ROOT / "charts" / "skillwarden"
-    if RELEASE in {release.name for release in helm.list()}:
+    if RELEASE in {release["name"] for release in helm.list()}:
         helm.upgrade(chart, RELEASE, values, namespace=NAMESPACE)
     else:
         helm.install(chart, RELEASE, values, namespace=NAMESPACE)
