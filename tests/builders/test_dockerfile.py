@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
 from skillwarden.artefact.malware import DEFAULT_PYTHON
 from skillwarden.builders.pod import PREPARE_COMMAND, USER_ID
@@ -34,6 +36,26 @@ def test_what_is_installed_is_locked_by_hash_and_never_built(stages: dict[str, s
     for line in installs:
         assert "--require-hashes" in line
         assert "--only-binary :all:" in line
+
+
+@pytest.mark.index
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("locked", ["operator.txt", "malware.txt"])
+def test_the_index_has_a_wheel_for_the_image_of_all_that_is_installed(
+    locked: str, machine: str, repo_root: Path, tmp_path: Path
+) -> None:
+    """Where it had none, the image could not be built: no build backend is run."""
+    dockerfile = (repo_root / "Dockerfile").read_text()
+    base = re.search(r"^ARG PYTHON_IMAGE=python:(\d+\.\d+)-slim-bookworm$", dockerfile, flags=re.MULTILINE)
+    assert base is not None
+    # Debian 12 has glibc 2.36.
+    for_image = ("--python-version", base[1], "--python-platform", f"{machine}-manylinux_2_36")
+    strict = ("--no-config", "--no-build", "--no-deps", "--require-hashes")
+    command = (find_uv_bin(), "pip", "install", "--dry-run", "--target", str(tmp_path), *strict, *for_image)
+    requirements = repo_root / "requirements" / locked
+    tried = subprocess.run([*command, "-r", str(requirements)], capture_output=True, text=True, check=False)
+    assert tried.returncode == 0, tried.stderr
+    assert " + requests==" in tried.stderr, "it would install something"
 
 
 def test_guarddog_is_there_for_who_asks_and_where_the_depot_looks(stages: dict[str, str]) -> None:
