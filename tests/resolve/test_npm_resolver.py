@@ -145,6 +145,14 @@ async def test_a_dependency_is_refused_that_comes(
     assert "registry" in str(refused.value)
 
 
+async def test_a_package_that_bundles_others_is_refused_for_that(registry: Registry, make: Make) -> None:
+    """npm says no more than that something came from an address."""
+    registry.add("inner")
+    registry.add("holder", dependencies={"inner": "1"}, bundleDependencies=["inner"])
+    with pytest.raises(UnresolvableError, match="bundleDependencies"):
+        await make().resolve(declare("holder"), platform=NODE)
+
+
 async def test_a_tarball_on_another_host_is_refused(registry: Registry, make: Make) -> None:
     registry.add("leaf")
     registry.documents["leaf"]["versions"]["1.0.0"]["dist"]["tarball"] = "http://192.0.2.7/leaf-1.0.0.tgz"

@@ -43,7 +43,8 @@ _UNSATISFIABLE = frozenset({"ETARGET", "ERESOLVE", "E404", "ENOVERSIONS", "EINVA
 #: npm's codes for a package that does not run where the sandbox is.
 _ELSEWHERE = frozenset({"EBADPLATFORM", "EBADENGINE"})
 #: npm's codes for a source that we forbid it.
-_FORBIDDEN = frozenset({"EALLOWGIT", "EALLOWREMOTE", "EALLOWFILE", "EALLOWDIRECTORY", "EUNSUPPORTEDPROTOCOL"})
+_FORBIDDEN = frozenset({"EALLOWGIT", "EALLOWFILE", "EALLOWDIRECTORY", "EUNSUPPORTEDPROTOCOL"})
+_BY_ADDRESS = "EALLOWREMOTE"
 _URL = re.compile(r"https?://\S+")
 _CHECK_NPM = "It is tried again; if this stays, check that the npm of the operator's image is whole."
 
@@ -201,6 +202,13 @@ class NpmResolver:
             return ResolverFailedError(
                 "npm was ended while it resolved, most likely by the memory that it may use.",
                 fix=f"Narrow the ranges, or have the operator's administrator {MORE_MEMORY}.",
+            )
+        if code == _BY_ADDRESS:
+            # npm says this of a bundle, too: it would unpack the artefact, and names that by its address.
+            return UnresolvableError(
+                "a package of the closure comes from an address that is not the registry, or carries other"
+                " packages inside its artefact (bundleDependencies), which npm would have to unpack to see.",
+                fix="Name another version, or another package, whose whole closure is in the registry.",
             )
         if code in _FORBIDDEN:
             return UnresolvableError(
