@@ -139,6 +139,12 @@ class RealCluster:
                 f"the cluster of --kubeconfig has {plural} of its own, which an operator of the tests would "
                 "judge and act on: name one without"
             )
+        nodes = (await api.get("/api/v1/nodes")).body["items"]
+        others = [item["metadata"]["name"] for item in nodes if item["metadata"]["name"] != SPACE]
+        assert not others, (
+            f"the cluster of --kubeconfig has nodes ({', '.join(others[:3])}), to which its scheduler gives "
+            "the tests' sandboxes: name one without"
+        )
         for kind in KINDS:
             name = crd(kind)["metadata"]["name"]
             path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}"
