@@ -50,7 +50,7 @@ def environment(bodies: list[Body], name: str = "-operator") -> dict[str, str]:
     known: dict[str, str] = {}
     for item in container.get("env") or ():
         # As the kubelet: what stands earlier is put in, and a field of the Pod has some value.
-        text = item.get("value", "") if "value" in item else "some-value"
+        text = item.get("value", "some-value")
         known[item["name"]] = re.sub(r"\$\((\w+)\)", lambda found: known.get(found[1], found[0]), text)
     return known
 

@@ -46,13 +46,11 @@ class Concerns:
         match kind:
             case Kind.SKILL:
                 self._left_behind(SKILL, before, after)
-                self._skill(name)
+                self._with_runs(name)
                 # Who asks for a request is told by the skills' status.
                 named = [requests_of(record) for record in (before, after) if record is not None]
                 for request in frozenset().union(*named):
                     self._queue.add((APPROVAL, namespace, request))
-                for run in self._store.runs.grouped(name):
-                    self._queue.add((RUN, run.key.namespace, run.key.name))
             case Kind.SKILL_RUN:
                 self._left_behind(RUN, before, after)
                 self._queue.add((RUN, *name))
@@ -73,7 +71,7 @@ class Concerns:
                 self._queue.add((POLICY, *name))
             case Kind.CLUSTER_PACKAGE_POLICY:
                 if _moved(before, after):
-                    self.skills(self._store.skills.values())
+                    self.everything()
                 self._queue.add((CLUSTER_POLICY, *name))
             case Kind.NAMESPACE:
                 if before != after:
@@ -94,10 +92,7 @@ class Concerns:
     def skills(self, records: Iterable[Any]) -> None:
         """Queue these skills and their runs."""
         for record in records:
-            name = (record.key.namespace, record.key.name)
-            self._skill(name)
-            for run in self._store.runs.grouped(name):
-                self._queue.add((RUN, run.key.namespace, run.key.name))
+            self._with_runs((record.key.namespace, record.key.name))
 
     def stray(self, name: Name) -> None:
         """Queue a Pod that is seen no more: it may only have lost its label, and still run."""
@@ -122,6 +117,11 @@ class Concerns:
         if before is not None and (after is None or after.key.uid != before.key.uid):
             for pod in self._store.pods_of(kind, before.key):
                 self._queue.add((STRAY, pod.namespace, pod.pod.name))
+
+    def _with_runs(self, name: Name) -> None:
+        self._skill(name)
+        for run in self._store.runs.grouped(name):
+            self._queue.add((RUN, run.key.namespace, run.key.name))
 
     def _skill(self, name: Name) -> None:
         self._queue.add((SKILL, *name))

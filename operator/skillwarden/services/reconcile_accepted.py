@@ -5,7 +5,6 @@ What follows from them for skills is the skills' reconcile.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from ..domain.conditions import (
@@ -17,15 +16,15 @@ from ..domain.conditions import (
     merge,
 )
 from ..domain.skill import SkillKey
-from ..kube.errors import Conflict, NotFound
 from ..kube.kinds import Kind
 from .policy_notes import PolicyNotes
-from .ports import Audit, Body, Cluster, Now
+from .ports import Audit, Cluster, Now
 from .records import AgentRecord, PolicyRecord
 from .requeue import Requeue
-from .status import apply_body, differs
+from .status import differs
 from .store import Store
 from .table import Table
+from .write_status import write_status
 
 
 class AcceptedReconciler:
@@ -56,14 +55,13 @@ class AcceptedReconciler:
     async def reconcile(self, kind: Kind, namespace: str, name: str, requeue: Requeue) -> None:
         """Bring one object's status up to date."""
         table = self._tables[kind]
-        found: PolicyRecord | AgentRecord | None = table.get((namespace, name))
-        if found is None:
+        record: PolicyRecord | AgentRecord | None = table.get((namespace, name))
+        if record is None:
             self._notes.gone(kind, namespace, name)
             return
         if kind is Kind.CLUSTER_PACKAGE_POLICY and not self._cluster_policies:
-            self._notes.seen(kind, namespace, name, found, told=False)
+            self._notes.seen(kind, namespace, name, record, told=False)
             return
-        record = found
         status = {
             "observedGeneration": record.generation,
             "conditions": merge(
@@ -77,23 +75,9 @@ class AcceptedReconciler:
             self._notes.seen(kind, namespace, name, record, told=True)
             return
         key = SkillKey(namespace, name, record.uid)
-        body = apply_body(kind.kind, key, record.resource_version, status)
-        try:
-            written = await self._cluster.apply(kind, body, subresource="status")
-        except NotFound:
-            return
-        except Conflict:
-            requeue.retry()
-            return
-        told = record.status.get("observedGeneration") == record.generation
-        self._notes.seen(kind, namespace, name, record, told=told)
-        if table.get((namespace, name)) is found:
-            table.put((namespace, name), _renewed(record, written))
-
-
-def _renewed(record: PolicyRecord | AgentRecord, written: Body) -> PolicyRecord | AgentRecord:
-    version, status = written["metadata"]["resourceVersion"], written.get("status") or {}
-    return replace(record, status=status, resource_version=version)
+        if await write_status(self._cluster, kind, key, status, record=record, table=table, requeue=requeue):
+            told = record.status.get("observedGeneration") == record.generation
+            self._notes.seen(kind, namespace, name, record, told=told)
 
 
 def accepted(record: PolicyRecord | AgentRecord) -> ConditionDraft:

@@ -6,23 +6,22 @@ deleting and recreating a Skill. One that nobody decided and nobody asks for any
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from ..api.v1alpha1.package_approval import MAX_REQUESTERS
 from ..domain.approval_request import Effect, effect_of
 from ..domain.conditions import ConditionDraft, Status, merge, timestamp
-from ..kube.errors import Conflict, NotFound
 from ..kube.kinds import Kind
 from .approvals import Requests
 from .guard import Guard
 from .notify import Notifier
-from .ports import Audit, Body, Cluster, Now
+from .ports import Audit, Cluster, Now
 from .records import ApprovalRecord
 from .requeue import Requeue
-from .status import apply_body, differs
+from .status import differs
 from .store import Store
+from .write_status import write_status
 
 #: How long a request that nobody asks for is kept: its skill's status may be on its way.
 _GRACE = timedelta(minutes=1)
@@ -133,15 +132,16 @@ class ApprovalReconciler:
         standing = {key: value for key, value in record.status.items() if key != "decision"}
         if not differs(status, standing):
             return
-        body = apply_body("PackageApproval", record.key, record.resource_version, status)
-        try:
-            written = await self._cluster.apply(Kind.PACKAGE_APPROVAL, body, subresource="status")
-        except NotFound:
+        if not await write_status(
+            self._cluster,
+            Kind.PACKAGE_APPROVAL,
+            record.key,
+            status,
+            record=record,
+            table=self._store.approvals,
+            requeue=requeue,
+        ):
             return
-        except Conflict:
-            requeue.retry()
-            return
-        self._remember(record, written)
         before = next((str(item.get("reason")) for item in observed), "")
         if before != effect:
             decided = record.request is not None and effect in {Effect.APPROVED, Effect.DENIED}
@@ -158,16 +158,6 @@ class ApprovalReconciler:
             await self._notifier.event(
                 "PackageApproval", record.key, kind=kind, reason=_TOLD[effect], note=text
             )
-
-    def _remember(self, record: ApprovalRecord, written: Body) -> None:
-        """Take the answer for what is observed: who looks before its event comes would write again, in vain.
-
-        The request stays as it was observed, for a decision that is news must come by the watch.
-        """
-        name = (record.key.namespace, record.key.name)
-        if self._store.approvals.get(name) is record:
-            version, status = written["metadata"]["resourceVersion"], written.get("status") or {}
-            self._store.approvals.put(name, replace(record, status=status, resource_version=version))
 
     def _record(self, record: ApprovalRecord, effect: str, text: str, *, actor: str, **more: Any) -> None:
         """Keep for the record what an approval does from now on, about what, and who decided it."""

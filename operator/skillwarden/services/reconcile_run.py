@@ -22,7 +22,7 @@ from ..domain.decide_run import RunPlan, decide_run
 from ..domain.errors import UnavailableError
 from ..domain.skill import SkillKey
 from ..domain.world import ObservedPod, RunPhase, RunWorld, Surroundings
-from ..kube.errors import ApiError, Conflict, NotFound
+from ..kube.errors import ApiError
 from ..kube.kinds import Kind
 from .facts import decision_facts, skill_facts
 from .judge import Judged
@@ -30,8 +30,9 @@ from .ports import Body
 from .reconcile_skill import SkillReconciler, same_judgement
 from .records import RunRecord, SkillRecord
 from .requeue import Requeue
-from .status import apply_body, differs, run_conditions
+from .status import differs, run_conditions
 from .tools import Tools
+from .write_status import write_status
 
 log = structlog.get_logger(__name__)
 
@@ -218,17 +219,17 @@ class RunReconciler:
         status = await self._status(run, world, plan, judged)
         if not differs(status, run.status):
             return
-        body = apply_body("SkillRun", run.key, run.resource_version, status)
-        try:
-            written = await self._tools.cluster.apply(Kind.SKILL_RUN, body, subresource="status")
-        except NotFound:
+        tools = self._tools
+        if not await write_status(
+            tools.cluster,
+            Kind.SKILL_RUN,
+            run.key,
+            status,
+            record=run,
+            table=tools.store.runs,
+            requeue=requeue,
+        ):
             return
-        except Conflict:
-            requeue.retry()
-            return
-        name = (run.key.namespace, run.key.name)
-        if self._tools.store.runs.get(name) is run:
-            self._tools.store.runs.put(name, run.with_status(written))
         if plan.phase.ended:
             if plan.collect is not None and plan.collect.init_failure:
                 # The depot may have lost something: the next run must not believe that it has it.

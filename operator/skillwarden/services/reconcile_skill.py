@@ -20,7 +20,6 @@ from ..domain.lock import Lock
 from ..domain.package import PackageId
 from ..domain.skill import Mode, SkillKey
 from ..domain.world import SkillWorld, Surroundings
-from ..kube.errors import Conflict, NotFound
 from ..kube.kinds import Kind
 from .children import wanted_of
 from .facts import decision_facts, skill_facts
@@ -29,8 +28,9 @@ from .ports import Body
 from .records import SkillRecord
 from .requeue import Requeue
 from .sources import read_source
-from .status import apply_body, differs, skill_status
+from .status import differs, skill_status
 from .tools import Tools
+from .write_status import write_status
 
 log = structlog.get_logger(__name__)
 
@@ -232,19 +232,18 @@ class SkillReconciler:
         self._progress.pop(record.key.uid, None)
         if assessment.verdict is not None:
             self._record(record, judged, _decision(status))
-        body = apply_body("Skill", record.key, record.resource_version, status)
-        try:
-            written = await self._tools.cluster.apply(Kind.SKILL, body, subresource="status")
-        except NotFound:
+        tools = self._tools
+        if not await write_status(
+            tools.cluster,
+            Kind.SKILL,
+            record.key,
+            status,
+            record=record,
+            table=tools.store.skills,
+            requeue=requeue,
+        ):
             return
-        except Conflict:
-            # The object changed since it was observed: its event is on the way.
-            requeue.retry()
-            return
-        self._tools.waits.told(record, status)
-        current = self._tools.store.skills.get((record.key.namespace, record.key.name))
-        if current is record:
-            self._tools.store.skills.put((record.key.namespace, record.key.name), record.with_status(written))
+        tools.waits.told(record, status)
         await self._tell(record.key, judged)
 
     def _record(self, record: SkillRecord, judged: Judged, decided: Decision) -> None:

@@ -164,6 +164,10 @@ class PolicyRecord:
     error: str = ""
     selector: Mapping[str, Any] = field(default_factory=dict)
 
+    def with_status(self, body: Body) -> PolicyRecord:
+        """Return the record with what the API server answered to a status write."""
+        return replace(self, **_answered(body))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AgentRecord:
@@ -186,6 +190,10 @@ class AgentRecord:
     uid: str = ""
     status: Mapping[str, Any] = field(default_factory=dict)
 
+    def with_status(self, body: Body) -> AgentRecord:
+        """Return the record with what the API server answered to a status write."""
+        return replace(self, **_answered(body))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ApprovalRecord:
@@ -207,6 +215,17 @@ class ApprovalRecord:
     created_at: datetime | None = None
     request: ApprovalRequest | None = None
     error: str = ""
+
+    def with_status(self, body: Body) -> ApprovalRecord:
+        """Return the record with what the API server answered to a status write.
+
+        The request stays as it was observed: a decision that is news must come by the watch.
+        """
+        return replace(self, **_answered(body))
+
+
+def _answered(body: Body) -> dict[str, Any]:
+    return {"status": body.get("status") or {}, "resource_version": body["metadata"]["resourceVersion"]}
 
 
 def _meta(body: Body) -> Body:
