@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,7 +19,8 @@ from skillwarden.localcluster.node import Node, NodeConfig, Timings, python_imag
 DEADLINE_SECONDS = 60
 TOKEN = "test-token"
 UNPRIVILEGED = 65533
-SANDBOX_USER = 65532
+# One for each process that runs tests: without cgroups the kernel counts a user's processes over all Pods.
+SANDBOX_USER = 65400 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 PYTHON = python_image_name(f"{sys.version_info.major}.{sys.version_info.minor}")
 
 FAST = Timings(

@@ -178,6 +178,41 @@ async def test_a_fork_bomb_is_contained(runner: Runner) -> None:
 
 
 @everywhere
+async def test_sandboxes_full_of_processes_do_not_keep_another_from_starting(runner: Runner) -> None:
+    for name in ("full", "full-too"):
+        await runner.cluster.create(make_fork_bomb(name))
+        await runner.cluster.wait(lambda pod: "terminated" in state_of(pod, "watch"), name)
+
+    ran = await runner.cluster.run(make_pod())
+
+    assert state_of(ran)["terminated"]["exitCode"] == 0, ran["status"]
+
+
+def make_fork_bomb(name: str) -> dict[str, Any]:
+    """A Pod that keeps as many processes as it gets; its container `watch` ends once there are no more."""
+    until = (
+        "import os, signal, time\ndef until(name):\n    while not os.path.exists(name): time.sleep(0.05)\n"
+    )
+    fill = (
+        "until('/shared/watched')\n"
+        "while True:\n"
+        "    try:\n"
+        "        if not os.fork(): signal.pause()\n"
+        "    except BlockingIOError:\n"
+        "        os.makedirs('/shared/full', exist_ok=True)\n"
+        "        time.sleep(0.05)"
+    )
+    watch = "os.mkdir('/shared/watched')\nuntil('/shared/full')"
+    mounts = [{"name": "shared", "mountPath": "/shared"}]
+    return make_pod(
+        make_container(until + fill, volumeMounts=mounts),
+        make_container(until + watch, name="watch", volumeMounts=mounts),
+        name=name,
+        volumes=[{"name": "shared", "emptyDir": {}}],
+    )
+
+
+@everywhere
 async def test_two_gibibytes_are_not_to_be_had(runner: Runner) -> None:
     report = await attack(runner, {"allocate": "allocate(2 << 30)"})
 

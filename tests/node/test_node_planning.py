@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_support import PYTHON, make_container, make_pod
+from node_support import PYTHON, SANDBOX_USER, make_container, make_pod
 
 from skillwarden.localcluster.node import DepotEndpoint, LocalImage, seccomp
 from skillwarden.localcluster.node.bwrap import (
@@ -298,7 +298,8 @@ def test_root_is_left_by_setpriv_before_anything_of_the_container_runs() -> None
 
     added = [options[index + 1] for index, each in enumerate(options) if each == "--cap-add"]
     assert sorted(added) == ["CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID"]
-    assert command[:6] == ["/usr/bin/setpriv", "--reuid", "65532", "--regid", "65532", "--clear-groups"]
+    user = str(SANDBOX_USER)
+    assert command[:6] == ["/usr/bin/setpriv", "--reuid", user, "--regid", user, "--clear-groups"]
     assert {"--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"} <= set(command[: command.index("--")])
 
 
@@ -320,6 +321,8 @@ def test_without_cgroups_the_limits_are_rlimits() -> None:
     assert limited[resource.RLIMIT_AS] == (100 + 512) * MIB
     assert limited[resource.RLIMIT_CORE] == 0
     assert resource.RLIMIT_NPROC not in resource_limits(plan, make_tools(as_root=False, cgroups=True))
+    crowded = resource_limits(plan, make_tools(as_root=True, cgroups=False), tasks=40)
+    assert crowded[resource.RLIMIT_NPROC] == 140
 
 
 @pytest.mark.parametrize(

@@ -101,19 +101,25 @@ def cgroup_memory(plan: ContainerPlan) -> int | None:
     return None if limits.memory_bytes is None else limits.memory_bytes + limits.volume_bytes
 
 
-def resource_limits(plan: ContainerPlan, tools: HostTools) -> dict[int, int]:
+def resource_limits(plan: ContainerPlan, tools: HostTools, *, tasks: int = 0) -> dict[int, int]:
     """Limits by ``resource.RLIMIT_*``; the node sets them on process 1 before that starts anything.
 
     Not by a program inside of the sandbox: run by a user, process 1 has the workload's own user, and one that
     is without limits could be made to work for it (through ``/proc/1/mem``). Nor on bwrap as a whole:
     processes count by user and namespace, and a desktop's user may have hundreds already.
+
+    Parameters
+    ----------
+    tasks
+        What the container's user has on this host already, for a container without a user namespace: the
+        kernel counts them to it, and would not start it beside a sandbox that is full.
     """
     limits = {resource.RLIMIT_NOFILE: _OPEN_FILES, resource.RLIMIT_CORE: 0}
     if not tools.as_root:
         # Volumes are plain folders then: the watch evicts, this bounds what one file can grow to in between.
         limits[resource.RLIMIT_FSIZE] = plan.limits.file_bytes
     if not tools.cgroups:
-        limits[resource.RLIMIT_NPROC] = plan.limits.pids
+        limits[resource.RLIMIT_NPROC] = plan.limits.pids + tasks
         if plan.limits.memory_bytes is not None:
             bound = resource.RLIMIT_DATA if plan.image.reserves_addresses else resource.RLIMIT_AS
             limits[bound] = plan.limits.memory_bytes + _ADDRESS_HEADROOM

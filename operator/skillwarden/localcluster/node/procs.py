@@ -34,6 +34,19 @@ def first_child(pid: int) -> int | None:
     return min(children, key=lambda each: (each.started, each.pid)).pid if children else None
 
 
+def tasks_of(user: int) -> int:
+    """How many threads a user's processes have, as RLIMIT_NPROC counts them."""
+    count = 0
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            fields = dict(line.split(":", 1) for line in _status_lines(entry))
+            if int(fields["Uid"].split()[0]) == user:
+                count += int(fields["Threads"])
+    return count
+
+
 def memory_bytes(root: int) -> int:
     """The memory that a process and all below it hold in RAM; a page that several share counts once."""
     everyone = list(processes())
@@ -44,6 +57,10 @@ def memory_bytes(root: int) -> int:
         family |= found
         grown = bool(found)
     return sum(_proportional(pid) for pid in family)
+
+
+def _status_lines(process: Path) -> list[str]:
+    return [line for line in (process / "status").read_text(errors="replace").splitlines() if ":" in line]
 
 
 def _proportional(pid: int) -> int:

@@ -151,7 +151,10 @@ class Sandbox:
         self._init_pid = pid
         with contextlib.suppress(ProcessLookupError):
             self._init_fd = os.pidfd_open(pid)
-            for limit, value in resource_limits(self.plan, self._around.tools).items():
+            tools = self._around.tools
+            # In a user namespace of its own a sandbox's processes are counted from nothing.
+            tasks = await asyncio.to_thread(procs.tasks_of, self.plan.uid) if tools.as_root else 0
+            for limit, value in resource_limits(self.plan, tools, tasks=tasks).items():
                 _, hardest = resource.prlimit(pid, limit)
                 lowest = value if hardest == resource.RLIM_INFINITY else min(value, hardest)
                 resource.prlimit(pid, limit, (lowest, lowest))
