@@ -18,7 +18,7 @@ from uv import find_uv_bin
 from skillwarden import limited as limited_module
 from skillwarden.domain.errors import InvalidInputError, UnsupportedRuntimeError
 from skillwarden.domain.lock import Lock, Platform
-from skillwarden.domain.package import DeclaredPackage
+from skillwarden.domain.package import DeclaredPackage, PackageId
 from skillwarden.resolve import python as python_module
 from skillwarden.resolve.errors import (
     ForbiddenHostError,
@@ -55,8 +55,8 @@ async def test_a_closure_has_artefacts_parents_and_paths(resolver: PythonResolve
     index.wheel("app", "1.0", requires=["lib>=1", "leaf"])
     filename = index.wheel("lib", "1.5", requires=["leaf"])
     index.wheel("leaf", "0.1")
-    told: list[str] = []
-    lock = await resolver.resolve(declare("app", "leaf"), platform=AMD64, on_progress=told.append)
+    told: list[frozenset[PackageId]] = []
+    lock = await resolver.resolve(declare("app", "leaf"), platform=AMD64, on_versions=told.append)
     by_name = {package.id.name: package for package in lock.packages}
     assert versions(lock) == {"app": "1.0", "leaf": "0.1", "lib": "1.5"}
     assert names_of(by_name["app"].parents) == ()
@@ -70,7 +70,7 @@ async def test_a_closure_has_artefacts_parents_and_paths(resolver: PythonResolve
     assert artefact.size == len(index.files[filename])
     assert artefact.uploaded_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     assert artefact.url.endswith(f"/files/{filename}")
-    assert told
+    assert told == [frozenset(package.id for package in lock.packages)]
 
 
 async def test_nothing_declared_asks_nobody(resolver: PythonResolver, index: Any) -> None:

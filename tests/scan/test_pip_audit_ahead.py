@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from skillwarden.advisories.index import AdvisoryIndex
 from skillwarden.domain.finding import ScannerReport, ScanState
 from skillwarden.domain.lock import Lock
 from skillwarden.domain.package import Ecosystem
+from skillwarden.scan.ahead import Ahead
 from skillwarden.scan.pip_audit import PipAuditScanner
 from skillwarden.scan.runner import ScanRunner
 
@@ -95,6 +97,86 @@ async def test_one_that_was_started_over_other_advisories_is_not_asked(
         await told.until_started(1)
         told.index = make_index(make_advisory("PYSEC-2", "widget"))
         assert ids(await told.scanner.scan(make_lock("widget==1.0"))) == {"PYSEC-2"}
+
+
+async def test_a_scan_takes_the_answer_that_was_begun_with_the_versions(
+    make_lock: MakeLock, make_index: MakeIndex, make_advisory: MakeAdvisory, tmp_path: Path
+) -> None:
+    lock = make_lock("widget==1.0", "other==1")
+    versions = frozenset(package.id for package in lock.packages)
+    async with noted(make_index(make_advisory("PYSEC-1", "widget")), tmp_path) as told:
+        runner = ScanRunner([told.scanner], deadline_seconds=30, max_concurrency=1)
+        await runner.prepare({Ecosystem.PYPI})
+        runner.look_ahead(versions)
+        runner.look_ahead(versions)
+        [report] = (await runner.scan(lock, advisory_revision="r")).reports
+        assert ids(report) == {"PYSEC-1"}
+        assert report.audited == versions
+        assert len(told.pids()) == 1
+
+
+async def test_what_was_begun_over_other_advisories_or_for_another_lock_is_no_answer(
+    make_lock: MakeLock, make_index: MakeIndex, make_advisory: MakeAdvisory, tmp_path: Path
+) -> None:
+    lock = make_lock("widget==1.0")
+    async with noted(make_index(make_advisory("PYSEC-1", "widget")), tmp_path) as told:
+        told.scanner.look_ahead(frozenset(package.id for package in lock.packages))
+        await told.until_started(1)
+        told.index = make_index(make_advisory("PYSEC-2", "widget"), make_advisory("PYSEC-3", "other"))
+        assert ids(await told.scanner.scan(lock)) == {"PYSEC-2"}
+        told.scanner.look_ahead(frozenset(package.id for package in lock.packages))
+        assert ids(await told.scanner.scan(make_lock("widget==1.0", "other==1"))) == {"PYSEC-2", "PYSEC-3"}
+
+
+async def test_advisories_that_come_after_it_was_begun_are_looked_at(
+    make_lock: MakeLock, make_index: MakeIndex, make_advisory: MakeAdvisory
+) -> None:
+    lock = make_lock("widget==1.0")
+    index: AdvisoryIndex | None = None
+    scanner = PipAuditScanner(lambda: index)
+    scanner.look_ahead(frozenset(package.id for package in lock.packages))
+    await asyncio.sleep(0)
+    index = make_index(make_advisory("PYSEC-1", "widget"))
+    assert ids(await scanner.scan(lock)) == {"PYSEC-1"}
+    await scanner.close()
+
+
+async def test_one_that_was_begun_and_hangs_is_ended_with_its_scan(
+    make_lock: MakeLock, make_index: MakeIndex, make_advisory: MakeAdvisory, tmp_path: Path
+) -> None:
+    starts = tmp_path / "starts"
+    code = f"import os, time; open({str(starts)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    index = make_index(make_advisory("PYSEC-1", "widget"))
+    scanner = PipAuditScanner(lambda: index, command=(sys.executable, "-I", "-c", code))
+    lock = make_lock("widget==1.0")
+    scanner.look_ahead(frozenset(package.id for package in lock.packages))
+    async with asyncio.timeout(30):
+        while not (starts.exists() and starts.read_text()):
+            await asyncio.sleep(0.02)
+    runner = ScanRunner([scanner], deadline_seconds=0.2, max_concurrency=1)
+    [report] = (await runner.scan(lock, advisory_revision="r")).reports
+    assert (report.state, report.retryable) == (ScanState.ERROR, True)
+    await until_ended([int(starts.read_text())])
+
+
+async def test_only_so_many_that_nobody_asked_for_are_kept(make_lock: MakeLock) -> None:
+    ahead = Ahead[int](limit=2)
+    ended = list[int]()
+
+    async def ask(number: int) -> int:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(number)
+        return number
+
+    locks = [frozenset(each.id for each in make_lock(f"a=={number}").packages) for number in range(4)]
+    for number, packages in enumerate(locks):
+        ahead.begin(packages, partial(ask, number))
+        await asyncio.sleep(0)
+    assert ahead.claim(locks[0]) is None
+    await ahead.close()
+    assert sorted(ended) == [0, 1, 2, 3]
 
 
 async def test_one_that_died_while_it_waited_is_replaced(

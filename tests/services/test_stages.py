@@ -85,6 +85,36 @@ async def test_a_depot_that_cannot_fetch_shows_in_the_scanners_report() -> None:
     assert "the depot at depot.sock does not answer" in report.error
 
 
+async def test_scanners_are_told_the_versions_while_the_lock_is_made(tmp_path: Path) -> None:
+    wanted = Wanted(parse_python(["a==1.0"]).declared, Platform("3.12"))
+    package = LockedPackage(PackageId.of(Ecosystem.PYPI, "a", "1.0"), Artefact("a.whl", "sha256:" + "a" * 64))
+    told = list[object]()
+
+    class Resolver:
+        index_identity = "index"
+
+        async def resolve(self, *_: object, on_versions: Any, **__: object) -> Lock:
+            on_versions(frozenset({package.id}))
+            told.append("who requires whom")
+            return Lock(wanted.platform, (package,))
+
+    async def prepare(_: object) -> None:
+        told.append("prepare")
+
+    store = DepotStore(tmp_path)
+    async with Fetcher(store) as fetcher:
+        stages = Stages(
+            resolver=cast("Any", Resolver()),
+            scans=cast("Any", SimpleNamespace(prepare=prepare, look_ahead=told.append)),
+            depot=LocalDepot(store, fetcher),
+            now=lambda: NOW,
+        )
+        stages.resolve(wanted, previous_lock=None, namespace="team", waiter=lambda: None)
+        await stages.drain()
+        await stages.close()
+    assert told == ["prepare", frozenset({package.id}), "who requires whom"]
+
+
 async def test_a_depot_that_was_away_is_asked_again_by_itself(tmp_path: Path) -> None:
     """As where the operator of a new release starts before its depot: nobody waits for a resync."""
     platform = Platform("3.12")

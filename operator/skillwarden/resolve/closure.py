@@ -12,7 +12,7 @@ from ..domain.lock import Lock, Platform
 from ..domain.package import DeclaredPackage, Ecosystem
 from ..domain.pins import Pins
 from .npm import NpmResolver
-from .python import PythonResolver
+from .python import PythonResolver, VersionsCallback
 
 
 class ClosureResolver:
@@ -41,8 +41,11 @@ class ClosureResolver:
         platform: Platform,
         preference: Lock | None = None,
         pins: Pins | None = None,
+        on_versions: VersionsCallback = lambda _: None,
     ) -> Lock:
         """Return one lock of all; the first ecosystem that cannot be resolved raises, and ends the other.
+
+        ``on_versions`` is told the versions of Python's packages as soon as they are known.
 
         Raises
         ------
@@ -59,7 +62,7 @@ class ClosureResolver:
                     f" interpreter for them."
                 )
         resolvers: Mapping[Ecosystem, Callable[..., Coroutine[Any, Any, Lock]]] = {
-            Ecosystem.PYPI: self._python.resolve,
+            Ecosystem.PYPI: partial(self._python.resolve, on_versions=on_versions),
             Ecosystem.NPM: partial(self._npm.resolve, pins=pins),
         }
         try:

@@ -49,11 +49,8 @@ _MAX_LOCK_BYTES = 64 * 1024 * 1024
 _UV_GLIBC = (17, 28, *range(31, 41))
 _DEFAULT_INDEX = re.compile(r"--default-index.*?\(by default:\s*<(https?://[^>\s]+)>", re.DOTALL)
 
-Progress = Callable[[str], None]
-
-
-def _silent(_: str) -> None:
-    return None
+#: Told the versions of a closure, as soon as they are known.
+VersionsCallback = Callable[[frozenset[PackageId]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,7 @@ class PythonResolver:
         *,
         platform: Platform,
         preference: Lock | None = None,
-        on_progress: Progress = _silent,
+        on_versions: VersionsCallback = lambda _: None,
     ) -> Lock:
         """Return the closure of some packages with one wheel each.
 
@@ -106,8 +103,8 @@ class PythonResolver:
             What wheels are chosen for.
         preference
             A lock whose versions are kept where they still satisfy what is declared.
-        on_progress
-            Told in words what is going on.
+        on_versions
+            Told what the lock will hold, before it is known who requires whom.
 
         Raises
         ------
@@ -135,9 +132,8 @@ class PythonResolver:
         try:
             job = _Job(folder, items, platform, ends)
             await asyncio.to_thread(_prepare, job, preference)
-            on_progress(f"resolving {len(items)} declared packages for {platform}")
             resolved = await self._artefacts(job)
-            on_progress(f"reading who requires whom among {len(resolved)} packages")
+            on_versions(frozenset(item.id for item in resolved))
             parents = await self._parents(job, resolved)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

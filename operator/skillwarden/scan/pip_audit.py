@@ -13,16 +13,18 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from skillwarden.advisories.index import Advisory, AdvisoryIndex, IndexSource
 from skillwarden.advisories.ranges import parse_version
 from skillwarden.advisories.record import one_line
-from skillwarden.domain.finding import Finding, FindingKind, ScannerName, ScannerReport, ScanState
+from skillwarden.domain.finding import Finding, FindingKind, ScannerName, ScannerReport, ScanState, looks_at
 from skillwarden.domain.lock import Lock
 from skillwarden.domain.package import Ecosystem, PackageId
 
 from ..bounded import TOOL_MEMORY, Finished, OutputTooLargeError
+from .ahead import Ahead
 from .auditor import Spare, Tool
 from .ending import ended
 from .grouping import finding_of, findings_of, fixes, group
@@ -70,6 +72,14 @@ class Answer:
 
     audited: Mapping[PackageId, tuple[ReportedVulnerability, ...]]
     skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """A report, and the revision of the advisories that it rests on; empty: there were none."""
+
+    revision: str
+    report: ScannerReport
 
 
 def read_answer(output: bytes) -> Answer:
@@ -148,6 +158,7 @@ class PipAuditScanner:
         self._index = index
         self._spare = Spare(Tool(tuple(command), max_output, memory_limit_bytes))
         self._remembered = Remembered()
+        self._ahead = Ahead[_Answered]()
 
     async def prepare(self) -> None:
         """Start the next run now: a lock will be there soon."""
@@ -155,18 +166,35 @@ class PipAuditScanner:
         if index is not None:
             self._spare.prepare(index)
 
+    def look_ahead(self, packages: frozenset[PackageId]) -> None:
+        """Begin the audit of a lock whose versions are known."""
+        asked = frozenset(package for package in packages if looks_at(self.name, package.ecosystem))
+        if asked:
+            self._ahead.begin(asked, partial(self._answer, asked))
+
     async def close(self) -> None:
         """End what was prepared."""
+        await self._ahead.close()
         await self._spare.close()
 
     async def scan(self, lock: Lock) -> ScannerReport:
         """Audit every pin that was not audited at this revision; anything but a whole answer is an error."""
+        asked = packages_of(lock, self.name)
+        begun = self._ahead.claim(asked)
+        if begun is not None:
+            answer = await begun
+            index = await asyncio.to_thread(self._index)
+            if index is not None and index.revision == answer.revision:
+                return answer.report
+        return (await self._answer(asked)).report
+
+    async def _answer(self, asked: frozenset[PackageId]) -> _Answered:
         index = await asyncio.to_thread(self._index)
         if index is None:
-            return failed(self.name, NO_ADVISORIES, retryable=True)
-        asked = packages_of(lock, self.name)
-        if not asked:
-            return answered(self.name, audited=asked, findings=())
+            return _Answered("", failed(self.name, NO_ADVISORIES, retryable=True))
+        return _Answered(index.revision, await self._report(index, asked))
+
+    async def _report(self, index: AdvisoryIndex, asked: frozenset[PackageId]) -> ScannerReport:
         unfit = sorted(package for package in asked if not _can_be_pinned(package))
         if unfit:
             return failed(self.name, f"{unfit[0]} cannot be written as a pin", retryable=False)

@@ -38,6 +38,10 @@ class Preparable(Protocol):
         """Begin: a lock is being made."""
         ...
 
+    def look_ahead(self, packages: frozenset[PackageId]) -> None:
+        """Begin to look at the versions that a lock under way will hold; its scan takes the answer."""
+        ...
+
     async def close(self) -> None:
         """End what was begun and never asked for."""
         ...

@@ -103,6 +103,11 @@ class ScanRunner:
         ]
         await asyncio.gather(*asked, return_exceptions=True)
 
+    def look_ahead(self, packages: frozenset[PackageId]) -> None:
+        """Begin what needs no more than the versions that a lock under way will hold."""
+        for scanner in self._preparable():
+            scanner.look_ahead(packages)
+
     async def close(self) -> None:
         """End what was prepared and not used."""
         await asyncio.gather(*(scanner.close() for scanner in self._preparable()))

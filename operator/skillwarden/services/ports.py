@@ -12,7 +12,7 @@ from ..builders.network_policy import DepotEndpoint
 from ..builders.pod import Images
 from ..domain.finding import Finding, ScannerName, ScanResult
 from ..domain.lock import Lock, Platform
-from ..domain.package import DeclaredPackage, Ecosystem
+from ..domain.package import DeclaredPackage, Ecosystem, PackageId
 from ..domain.pins import Pins
 from ..domain.skill import SourceFile
 from ..domain.source_finding import SourceFinding
@@ -107,8 +107,9 @@ class Resolver(Protocol):
         platform: Platform,
         preference: Lock | None = None,
         pins: Pins | None = None,
+        on_versions: Callable[[frozenset[PackageId]], None] = ...,
     ) -> Lock:
-        """Return the closure, or raise one of ``resolve.errors``."""
+        """Return the closure, or raise one of ``resolve.errors``; tell versions as soon as they are known."""
         ...
 
 
@@ -123,6 +124,10 @@ class Scans(Protocol):
 
     async def prepare(self, ecosystems: AbstractSet[Ecosystem]) -> None:
         """Begin what can begin while a lock with packages of these is being made; never raises."""
+        ...
+
+    def look_ahead(self, packages: frozenset[PackageId]) -> None:
+        """Begin what needs no more than the versions that a lock under way will hold."""
         ...
 
 

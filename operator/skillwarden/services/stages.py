@@ -208,7 +208,11 @@ class Stages:
                 before = await self.depot.get_lock(kept) if kept else None
                 await self._scans.prepare({package.ecosystem for package in wanted.declared})
                 lock = await self._resolver.resolve(
-                    wanted.declared, platform=wanted.platform, preference=before, pins=wanted.pins
+                    wanted.declared,
+                    platform=wanted.platform,
+                    preference=before,
+                    pins=wanted.pins,
+                    on_versions=self._scans.look_ahead,
                 )
                 await self.depot.put_lock(lock, key)
             self._locks.put(key, lock)
