@@ -19,7 +19,7 @@ from skillwarden.kube.gateway import Gateway
 from skillwarden.kube.kinds import Kind
 from skillwarden.resolve.intake import parse_python
 from skillwarden.resolve.python import PythonResolver
-from skillwarden.runtime.context import resolver_settings
+from skillwarden.runtime.configured import resolver_settings
 from skillwarden.scan.pip_audit import PipAuditScanner
 
 from .measure import Measurement, percentile

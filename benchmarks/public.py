@@ -15,7 +15,7 @@ from skillwarden.domain.errors import UnavailableError
 from skillwarden.domain.lock import Lock, Platform
 from skillwarden.resolve.intake import parse_python
 from skillwarden.resolve.python import PythonResolver
-from skillwarden.runtime.context import resolver_settings
+from skillwarden.runtime.configured import resolver_settings
 from skillwarden.runtime.settings import Settings
 
 from .latency import benchmark_user, verdict_after

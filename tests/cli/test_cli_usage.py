@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+import typer.main
 import yaml
 from cli_support import Desk, cli, spawn
 
 from skillwarden import __version__
+from skillwarden.cli.main import COMMANDS as PLACES
+from skillwarden.cli.main import app
 from skillwarden.domain.content import content_digest
 from skillwarden.domain.skill import SourceFile
 
@@ -54,6 +58,42 @@ def test_every_command_explains_itself_and_every_option(
         if words and words[0].startswith("--"):
             # The option, its metavar, and then at least three words on what it is for.
             assert len(words) >= 5, f"{command}: {line.strip()} says too little"
+
+
+def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
+    commands = typer.main.get_group(app).commands
+    said = {name: " ".join((each.help or "").split("\n\n")[0].split()) for name, each in commands.items()}
+    hidden = {name for name, each in commands.items() if each.hidden}
+    assert hidden == {"sandbox"}
+    assert {name: place.summary for name, place in PLACES.items()} == said | dict.fromkeys(hidden, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        (["--help"], {}),
+        ([], {"_SKILLWARDEN_COMPLETE": "complete_bash", "COMP_WORDS": "skillwarden ch", "COMP_CWORD": "1"}),
+    ],
+    ids=["help", "completion"],
+)
+def test_a_list_of_commands_imports_none(arguments: list[str], environment: dict[str, str]) -> None:
+    code = (
+        "import sys\nfrom skillwarden.cli.main import main\n"
+        f"sys.argv = ['skillwarden', *{arguments!r}]\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print('imported:', *(name for name in sys.modules if name == 'skillwarden.cli.check'))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **environment},
+    )
+    listed, _, imported = ran.stdout.rpartition("imported:")
+    assert "check" in listed
+    assert imported.strip() == ""
 
 
 def test_the_hidden_command_of_the_sandbox_is_not_listed() -> None:

@@ -16,7 +16,7 @@ from faults_support import make_service
 from operator_world import Client, World, condition, make_advisory, make_policy, settled
 
 from skillwarden.kube.kinds import Kind
-from skillwarden.runtime.context import utc_now
+from skillwarden.runtime.configured import utc_now
 
 SMALL = 1024 * 1024
 

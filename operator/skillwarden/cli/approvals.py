@@ -17,18 +17,10 @@ from ..domain.policy import Maturity
 from ..kube.errors import Conflict, Forbidden, Invalid
 from ..kube.gateway import Gateway
 from ..kube.kinds import Kind
-from .cluster import (
-    ContextOption,
-    FormatOption,
-    KubeconfigOption,
-    NamespaceOption,
-    OutputFormat,
-    connected,
-    namespace_of,
-    run_command,
-)
+from .cluster import ContextOption, KubeconfigOption, NamespaceOption, connected, namespace_of
+from .ending import run_command
 from .judging import named_maturity
-from .terminal import output
+from .terminal import FormatOption, OutputFormat, output
 
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="The PackageApproval; `skillwarden approvals` lists them.")

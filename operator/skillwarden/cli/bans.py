@@ -12,14 +12,8 @@ from ..domain.package import Ecosystem, normalise_name
 from ..kube.errors import Conflict, Forbidden, Invalid
 from ..kube.gateway import Gateway
 from ..kube.kinds import Kind
-from .cluster import (
-    ContextOption,
-    KubeconfigOption,
-    NamespaceOption,
-    connected,
-    namespace_of,
-    run_command,
-)
+from .cluster import ContextOption, KubeconfigOption, NamespaceOption, connected, namespace_of
+from .ending import run_command
 
 EcosystemArgument = Annotated[str, typer.Argument(metavar="ECOSYSTEM", help="PyPI or npm.")]
 PackageArgument = Annotated[

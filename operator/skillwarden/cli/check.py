@@ -17,7 +17,7 @@ from ..services.records import SkillRecord
 from ..skillmd.frontmatter import SKILL_FILE
 from ..skillmd.manifest import is_skill_folder
 from ..skillmd.problems import FolderError
-from .cluster import run_command
+from .ending import run_command
 from .importing import show_remarks
 from .judging import (
     AdvisoriesOption,

@@ -1,19 +1,16 @@
-"""What the commands that talk to a cluster share: the connection, names, and errors for people."""
+"""What the commands that talk to a cluster share: the connection and names."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
 from .. import __version__
-from ..domain.errors import InvalidInputError, SkillwardenError
+from ..domain.errors import InvalidInputError
 from ..kube import auth
 from ..kube.gateway import Gateway
 from ..kube.kinds import Kind
@@ -52,16 +49,6 @@ SkillArgument = Annotated[
 ]
 
 
-class OutputFormat(StrEnum):
-    """How a command answers."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-FormatOption = Annotated[OutputFormat, typer.Option("--format", help="text for people, json for scripts.")]
-
-
 @asynccontextmanager
 async def connected(kubeconfig: Path | None, context: str | None) -> AsyncIterator[Gateway]:
     """Connect for as long as the context is open."""
@@ -95,39 +82,3 @@ async def the_skill(gateway: Gateway, namespace: str, name: str) -> dict[str, An
             f"there is no Skill {namespace}/{name}.", fix=f"See: kubectl get skills -n {namespace}."
         )
     return body
-
-
-def run_command(name: str, work: Coroutine[Any, Any, int], *, failed: int = 1) -> None:
-    """Run a command to its exit code; an error is said in one line.
-
-    Parameters
-    ----------
-    name
-        Of the command, for the message.
-    work
-        Returns the exit code.
-    failed
-        The exit code of an error.
-    """
-    try:
-        code = asyncio.run(work)
-    except ValidationError as error:
-        # Of the settings: everything else that pydantic reads becomes an error of ours on the way.
-        typer.echo(f"skillwarden {name}: {settings_error(error)}", err=True)
-        raise typer.Exit(64) from error
-    except SkillwardenError as error:
-        typer.echo(f"skillwarden {name}: {error}", err=True)
-        raise typer.Exit(failed) from error
-    except OSError as error:
-        typer.echo(f"skillwarden {name}: {error}", err=True)
-        raise typer.Exit(failed) from error
-    raise typer.Exit(code)
-
-
-def settings_error(error: ValidationError) -> str:
-    """Return which environment variables cannot be read, and why."""
-    lines = []
-    for item in error.errors():
-        where = "SKILLWARDEN_" + "__".join(str(part) for part in item["loc"]).upper()
-        lines.append(f"{where.rstrip('_')}: {item['msg']}")
-    return "; ".join(lines)

@@ -25,8 +25,9 @@ from ..kube.errors import ApiError
 from ..kube.gateway import Gateway
 from ..kube.kinds import Kind
 from . import explain
-from .cluster import connected, run_command
+from .cluster import connected
 from .demo_reviewer import Reviewer
+from .ending import run_command
 from .local import Folder, folder
 
 COLUMNS = ("Skill", "Agent", "Maturity", "Verdict", "Ready", "Reason", "Packages", "Critical")

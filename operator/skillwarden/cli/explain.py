@@ -11,17 +11,15 @@ from rich.table import Table
 
 from .cluster import (
     ContextOption,
-    FormatOption,
     KubeconfigOption,
     NamespaceOption,
-    OutputFormat,
     SkillArgument,
     connected,
     namespace_of,
-    run_command,
     the_skill,
 )
-from .terminal import output
+from .ending import run_command
+from .terminal import FormatOption, OutputFormat, output
 
 NOT_JUDGED = 2
 

@@ -22,7 +22,7 @@ from ..depot.store import DepotStore
 from ..domain.assess import Assessment, Evidence
 from ..domain.errors import InvalidInputError, UnavailableError
 from ..domain.policy import Maturity
-from ..runtime.context import closure_resolver, project_ages, sandbox_setup, utc_now
+from ..runtime.configured import closure_resolver, project_ages, sandbox_setup, utc_now
 from ..runtime.settings import Settings
 from ..scan.factory import default_scanners
 from ..scan.names import name_findings

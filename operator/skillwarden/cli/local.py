@@ -19,8 +19,7 @@ import typer
 
 from ..domain.errors import SkillwardenError
 from ..runtime.settings import default_state_dir
-from .cluster import FormatOption, OutputFormat
-from .terminal import progress
+from .terminal import FormatOption, OutputFormat, progress
 
 app = typer.Typer(
     help="The embedded cluster: try Skillwarden on this machine, with no Kubernetes.", no_args_is_help=True

@@ -9,34 +9,83 @@ import typer
 
 from .. import __version__
 from ..domain.errors import SkillwardenError
-from .lazy import lazy_group
+from .lazy import Place, lazy_group
 
-#: Where each command is, in the order of the help.
+#: Where each command is, and what it is for, in the order of the help; the hidden one says nothing.
 COMMANDS = {
-    "check": "check:command",
-    "explain": "explain:command",
-    "refresh": "refresh:command",
-    "report": "report:command",
-    "sbom": "sbom:command",
-    "run": "run:command",
-    "digest": "digest:command",
-    "crd": "crd:command",
-    "demo": "demo:command",
-    "import": "importing:command",
-    "approvals": "approvals:approvals",
-    "approve": "approvals:approve",
-    "deny": "approvals:deny",
-    "ban": "bans:ban",
-    "unban": "bans:unban",
-    "why": "explain:command",
-    "advisories": "advisories:app",
-    "audit": "audit:app",
-    "policy": "policy:app",
-    "vex": "vex:app",
-    "local": "local:app",
-    "operator": "operator:app",
-    "depot": "depot:app",
-    "sandbox": "sandbox:app",
+    "check": Place(
+        "check:command", "Judge a skill with no cluster: resolve its closure, scan it, evaluate the policies."
+    ),
+    "explain": Place(
+        "explain:command",
+        "Say why a skill may run or may not: conditions, grounds with their fixes, findings with "
+        "their paths.",
+    ),
+    "refresh": Place(
+        "refresh:command",
+        "Have a skill's packages resolved anew; until then, and unless asked, its lock stays as it is.",
+    ),
+    "report": Place("report:command", "Show the whole closure and what every scanner said of it."),
+    "sbom": Place(
+        "sbom:command",
+        "Print a skill with its whole closure as CycloneDX 1.6 JSON: purls, hashes, graph, "
+        "findings, verdict.",
+    ),
+    "run": Place(
+        "run:command", "Run a Task skill once: its log goes to standard error, its output to standard output."
+    ),
+    "digest": Place(
+        "digest:command",
+        "Print the sha256 for spec.source.configMapRef of a ConfigMap made from these files.",
+    ),
+    "crd": Place("crd:command", "Print the CustomResourceDefinitions as YAML."),
+    "demo": Place(
+        "demo:command", "Start an embedded cluster, apply the samples, and show what becomes of each."
+    ),
+    "import": Place(
+        "importing:command",
+        "Print the manifests of skills that are folders with a SKILL.md; remarks go to standard error.",
+    ),
+    "approvals": Place(
+        "approvals:approvals",
+        "List what waits for approval: the package, why, for whom, and which policies ask.",
+    ),
+    "approve": Place(
+        "approvals:approve",
+        "Approve a request: its artefacts by hash, with the findings known now. It cannot be taken back.",
+    ),
+    "deny": Place(
+        "approvals:deny",
+        "Deny a request, for good: its artefacts are denied to every skill of the namespace.",
+    ),
+    "ban": Place(
+        "bans:ban",
+        "Ban a package, over every rule and approval: what runs with it is removed within seconds.",
+    ),
+    "unban": Place(
+        "bans:unban",
+        "Take a ban back, as it was written: the same name and range. What was approved before counts again.",
+    ),
+    "why": Place(
+        "explain:command",
+        "Say why a skill may run or may not: conditions, grounds with their fixes, findings with "
+        "their paths.",
+    ),
+    "advisories": Place(
+        "advisories:app", "The advisories that packages are judged by: sync them, and see how old they are."
+    ),
+    "audit": Place("audit:app", "Read, verify and filter audit records."),
+    "policy": Place("policy:app", "Try policies out before they count."),
+    "vex": Place("vex:app", "Accepted findings, for other tools."),
+    "local": Place("local:app", "The embedded cluster: try Skillwarden on this machine, with no Kubernetes."),
+    "operator": Place(
+        "operator:app", "The operator: watches a cluster, judges its skills and runs what is allowed."
+    ),
+    "depot": Place(
+        "depot:app",
+        "The depot: keeps artefacts, sources and scan results by digest; sandboxes install from it.",
+    ),
+    "sandbox": Place("sandbox:app", ""),
 }
 #: What a shell gets for wrong use (EX_USAGE of sysexits.h); 2 is taken by "could not be judged".
 EXIT_USAGE = 64

@@ -13,7 +13,7 @@ from ..domain.errors import SkillwardenError, UnavailableError
 from ..runtime import logs
 from ..runtime.context import operator
 from ..runtime.settings import Settings
-from .cluster import settings_error
+from .ending import settings_error
 from .stopping import stop_event
 
 app = typer.Typer(

@@ -11,10 +11,10 @@ import typer
 from ..domain.errors import InvalidInputError
 from ..runtime.settings import Settings
 from . import policydiff
-from .cluster import FormatOption, OutputFormat, run_command
+from .ending import run_command
 from .judging import AdvisoriesOption, bench
 from .policy_cases import Case, Result, compare, read_cases
-from .terminal import progress
+from .terminal import FormatOption, OutputFormat, progress
 
 WRONG_USE = 64
 PASSED, FAILED, UNDECIDED = 0, 1, 2

@@ -17,7 +17,7 @@ from ..domain.skill import ConfigMapSource
 from ..domain.source_finding import SourceFinding
 from ..kube.gateway import Gateway
 from ..kube.kinds import Kind
-from ..runtime.context import utc_now
+from ..runtime.configured import utc_now
 from ..scan.names import name_findings
 from ..services.records import (
     ApprovalRecord,
@@ -31,19 +31,11 @@ from ..services.sources import ConfigMapSources
 from ..services.store import applicable
 from ..services.whatif import Outlook, Recorded, outlook
 from ..source.look import source_findings
-from .cluster import (
-    ContextOption,
-    FormatOption,
-    KubeconfigOption,
-    NamespaceOption,
-    OutputFormat,
-    connected,
-    namespace_of,
-    run_command,
-)
+from .cluster import ContextOption, KubeconfigOption, NamespaceOption, connected, namespace_of
+from .ending import run_command
 from .judging import read_policies
 from .report import recorded, the_depot
-from .terminal import output
+from .terminal import FormatOption, OutputFormat, output
 
 WRONG_USE = 64
 SAME, CHANGES, UNDECIDED = 0, 1, 2

@@ -15,9 +15,9 @@ from .cluster import (
     SkillArgument,
     connected,
     namespace_of,
-    run_command,
     the_skill,
 )
+from .ending import run_command
 
 
 def command(

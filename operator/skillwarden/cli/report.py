@@ -20,17 +20,15 @@ from ..domain.merge import merge_findings
 from ..runtime.settings import Settings
 from .cluster import (
     ContextOption,
-    FormatOption,
     KubeconfigOption,
     NamespaceOption,
-    OutputFormat,
     SkillArgument,
     connected,
     namespace_of,
-    run_command,
     the_skill,
 )
-from .terminal import output
+from .ending import run_command
+from .terminal import FormatOption, OutputFormat, output
 
 
 def command(

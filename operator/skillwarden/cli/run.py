@@ -22,9 +22,9 @@ from .cluster import (
     SkillArgument,
     connected,
     namespace_of,
-    run_command,
     the_skill,
 )
+from .ending import run_command
 
 #: For a run that ended without an exit code of its own: it never started, was stopped, or is lost.
 NO_EXIT_CODE = 125

@@ -11,7 +11,7 @@ import typer
 from ..domain.assess import Assessment, verdict_word
 from ..domain.errors import InvalidInputError
 from ..domain.merge import merge_findings
-from ..runtime.context import utc_now
+from ..runtime.configured import utc_now
 from ..runtime.settings import Settings
 from ..services.offline import obstacle
 from ..services.records import SkillRecord
@@ -21,10 +21,10 @@ from .cluster import (
     NamespaceOption,
     connected,
     namespace_of,
-    run_command,
     skill_name,
     the_skill,
 )
+from .ending import run_command
 from .importing import show_remarks
 from .judging import (
     AdvisoriesOption,

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..domain.assess import Assessment, Evidence
 from ..domain.skill import Mode, SkillKey, SkillRunSpec
-from ..runtime.context import sandbox_setup
+from ..runtime.configured import sandbox_setup
 from ..runtime.settings import Settings
 from ..services.children import Children
 from ..services.records import RunRecord, SkillRecord

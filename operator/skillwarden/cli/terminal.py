@@ -5,12 +5,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 #: Of an output that is no terminal: a pipe or a file has no edge to fold at, and ``grep`` wants whole lines.
 WIDE = 10_000
+
+
+class OutputFormat(StrEnum):
+    """How a command answers."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+FormatOption = Annotated[OutputFormat, typer.Option("--format", help="text for people, json for scripts.")]
 
 
 def output() -> Console:

@@ -18,14 +18,8 @@ from ..domain.finding import FindingKind
 from ..domain.package import Ecosystem, PackageId
 from ..kube.kinds import Kind
 from ..services.records import approval_record
-from .cluster import (
-    ContextOption,
-    KubeconfigOption,
-    NamespaceOption,
-    connected,
-    namespace_of,
-    run_command,
-)
+from .cluster import ContextOption, KubeconfigOption, NamespaceOption, connected, namespace_of
+from .ending import run_command
 from .sbom import TimeOption, read_time
 
 WRONG_USE = 64

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 import structlog
@@ -19,22 +19,14 @@ from .. import __version__
 from ..advisories.feed import AdvisoryFeed
 from ..audit.sinks import FileSink, Sink, StreamSink
 from ..audit.trail import Trail
-from ..builders.network_policy import DepotEndpoint
 from ..builders.pod import Images
 from ..depot.client import DepotClient
 from ..depot.reading import malware_detector_of, reader_of
-from ..depot.tokens import issue, operator_token
+from ..depot.tokens import operator_token
 from ..domain.errors import SkillwardenError
 from ..handlers.watch import Watcher, WatchPlan
 from ..kube.gateway import Gateway
 from ..kube.kinds import Kind
-from ..resolve.closure import ClosureResolver
-from ..resolve.first_seen import ProjectAges
-from ..resolve.first_seen_memory import FirstSeenMemory
-from ..resolve.npm import NpmResolver
-from ..resolve.npm_settings import NpmSettings
-from ..resolve.python import PythonResolver
-from ..resolve.settings import ResolverSettings
 from ..scan.factory import default_scanners
 from ..scan.names import name_findings
 from ..scan.runner import ScanRunner
@@ -64,6 +56,7 @@ from ..services.waits import Waits
 from ..services.watched import WATCHED
 from ..source.look import remembered_source_findings
 from .advisories import AdvisoryKeeper
+from .configured import closure_resolver, project_ages, sandbox_setup, utc_now
 from .kinds import KindFollower
 from .leadership import Leadership
 from .metrics import Metrics
@@ -72,93 +65,6 @@ from .settings import Settings
 from .webhook import Webhook
 
 log = structlog.get_logger(__name__)
-
-
-def utc_now() -> datetime:
-    """Return the wall clock, aware, in UTC."""
-    return datetime.now(UTC)
-
-
-def resolver_settings(settings: Settings) -> ResolverSettings:
-    """Return what the resolver needs of the settings."""
-    return ResolverSettings(
-        index_url=settings.index_url,
-        index_username=settings.index_username,
-        index_password=settings.index_password.get_secret_value(),
-        netrc=settings.index_netrc,
-        deadline_seconds=settings.resolve_deadline,
-        memory_limit_bytes=settings.tool_memory_bytes,
-        cache_dir=settings.state_dir / "cache" / "uv",
-        allowed_hosts=frozenset(settings.index_hosts),
-    )
-
-
-def npm_settings(settings: Settings) -> NpmSettings:
-    """Return what the npm resolver needs of the settings."""
-    return NpmSettings(
-        registry_url=settings.npm_registry_url,
-        username=settings.npm_username,
-        password=settings.npm_password.get_secret_value(),
-        token=settings.npm_token.get_secret_value(),
-        deadline_seconds=settings.resolve_deadline,
-        memory_limit_bytes=settings.tool_memory_bytes,
-        cache_dir=settings.state_dir / "cache" / "npm",
-        allowed_hosts=frozenset(settings.index_hosts),
-    )
-
-
-def closure_resolver(settings: Settings) -> ClosureResolver:
-    """Return the resolver of both ecosystems."""
-    return ClosureResolver(
-        python=PythonResolver(resolver_settings(settings)), npm=NpmResolver(npm_settings(settings))
-    )
-
-
-def project_ages(settings: Settings) -> ProjectAges:
-    """Return what asks the resolvers' own indexes since when they have projects."""
-    python, npm = resolver_settings(settings), npm_settings(settings)
-    return ProjectAges(
-        python=python,
-        npm=npm,
-        index_url=PythonResolver(python).index_url,
-        registry_url=NpmResolver(npm).registry_url,
-        memory=FirstSeenMemory(settings.state_dir / "cache" / "first-seen.sqlite"),
-    )
-
-
-def sandbox_setup(settings: Settings, *, key: bytes) -> SandboxSetup:
-    """Return what the settings say about every sandbox."""
-    depot = settings.depot
-    endpoint = DepotEndpoint(
-        host=depot.sandbox_address(),
-        port=depot.sandbox_port,
-        target_port=depot.sandbox_target_port,
-        in_cluster=depot.cidr is None,
-        selector=depot.selector,
-        namespace_labels={"kubernetes.io/metadata.name": depot.namespace},
-        cidr=depot.cidr,
-    )
-
-    def token(lock_digest: str, content_digest: str, input_digest: str | None) -> str:
-        return issue(key, lock_digest=lock_digest, content_digest=content_digest, input_digest=input_digest)
-
-    return SandboxSetup(
-        runtimes=settings.runtimes,
-        default_version=settings.default_python,
-        node_runtimes=settings.node_runtimes,
-        default_node=settings.default_node,
-        mixed_runtimes=settings.mixed_runtimes,
-        commands=settings.runtime_commands,
-        operator_image=settings.operator_image,
-        pull_policy=settings.pull_policy,
-        pull_secrets=settings.pull_secrets,
-        libc=settings.libc,
-        arch=settings.arch,
-        depot=endpoint,
-        host_users=settings.host_users,
-        token=token,
-        seal_key=key,
-    )
 
 
 @asynccontextmanager
