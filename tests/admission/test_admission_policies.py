@@ -148,7 +148,8 @@ def test_nobody_else_makes_a_pod_with(admin: Any, make: Any, name: str, marks: d
         assert "operator" in answer.err
 
 
-def test_a_binding_hands_no_marks_to_a_pod(admin: Any, make: Any, name: str) -> None:
+@pytest.mark.parametrize("resource", ["pods/{name}/binding", "bindings"])
+def test_a_binding_hands_no_marks_to_a_pod(resource: str, admin: Any, make: Any, name: str) -> None:
     admin.must("create", "-f", "-", body=make.pod(name))
     binding = {
         "apiVersion": "v1",
@@ -156,8 +157,10 @@ def test_a_binding_hands_no_marks_to_a_pod(admin: Any, make: Any, name: str) -> 
         "metadata": {"name": name, "labels": OURS},
         "target": {"apiVersion": "v1", "kind": "Node", "name": "nowhere"},
     }
-    path = f"/api/v1/namespaces/{admin.namespace}/pods/{name}/binding"
+    path = f"/api/v1/namespaces/{admin.namespace}/{resource.format(name=name)}"
     assert "labels and annotations" in admin("create", "--raw", path, "-f", "-", body=binding, ns=False).err
+    binding["metadata"] = {"name": name}
+    assert admin("create", "--raw", path, "-f", "-", body=binding, ns=False).ok
     admin.must("delete", "pod", name, "--now")
 
 

@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
+from skillwarden.api.v1alpha1.package_approval import MAX_POLICIES
+
 Body = dict[str, Any]
 SKILLWARDEN = "skillwarden.io"
+#: Users who are named for the one right on skills that they have.
+WRITING = ("create", "update", "patch")
 PACKAGE = {"ecosystem": "PyPI", "name": "six", "version": "1.17.0"}
 
 
@@ -29,7 +33,7 @@ def people(admin: Any) -> None:
         {
             "apiGroups": [SKILLWARDEN],
             "resources": ["packagepolicies"],
-            "resourceNames": ["rules"],
+            "resourceNames": ["rules", *(f"rules-{number}" for number in range(MAX_POLICIES))],
             "verbs": ["approve"],
         }
     ]
@@ -39,9 +43,14 @@ def people(admin: Any) -> None:
     ]
     bodies: list[Body] = []
     for role, users, rules in (
-        ("decide", ("rita", "nora", "carol"), decide),
-        ("local-approver", ("rita", "nora", "carol"), local),
+        ("decide", ("rita", "nora", "carol", *WRITING), decide),
+        ("local-approver", ("rita", "nora", "carol", *WRITING), local),
         ("writer", ("carol",), write),
+        ("all-controllers", ("system:kube-controller-manager",), write),
+        *(
+            (f"may-{verb}", (verb,), [{"apiGroups": [SKILLWARDEN], "resources": ["skills"], "verbs": [verb]}])
+            for verb in WRITING
+        ),
     ):
         subjects = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user} for user in users]
         reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role}
@@ -141,6 +150,53 @@ def test_who_may_change_skills_decides_nothing(admin: Any, request_: str) -> Non
     answer = decide(admin.act_as("carol"), request_, "carol")
     assert not answer.ok
     assert "nobody approves their own" in answer.err
+
+
+@pytest.mark.parametrize("right", WRITING)
+def test_who_may_make_or_change_skills_in_any_way_decides_nothing(
+    right: str, admin: Any, operator: Any
+) -> None:
+    name = f"r-{uuid.uuid4().hex[:8]}"
+    rules = [{"kind": "PackagePolicy", "name": "rules"}]
+    operator.must("create", "-f", "-", body=make_request(name, policies=rules))
+    answer = decide(admin.act_as(right), name, right)
+    assert not answer.ok
+    assert "nobody approves their own" in answer.err
+
+
+@pytest.mark.parametrize("verdict", ["Approved", "Denied"])
+def test_as_many_policies_as_a_request_may_name_can_be_answered(
+    verdict: str, admin: Any, operator: Any
+) -> None:
+    """The API server stops an expression that asks too often what somebody may do."""
+    name = f"r-{uuid.uuid4().hex[:8]}"
+    rules = [{"kind": "PackagePolicy", "name": f"rules-{number}"} for number in range(MAX_POLICIES)]
+    operator.must("create", "-f", "-", body=make_request(name, policies=rules))
+    assert decide(admin.act_as("nora"), name, "nora", verdict).ok
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, MAX_POLICIES - 1])
+def test_one_policy_that_an_approver_may_not_answer_is_enough(place: int, admin: Any, operator: Any) -> None:
+    name = f"r-{uuid.uuid4().hex[:8]}"
+    rules = [{"kind": "PackagePolicy", "name": f"rules-{number}"} for number in range(MAX_POLICIES)]
+    rules[place] = {"kind": "ClusterPackagePolicy", "name": "baseline"}
+    operator.must("create", "-f", "-", body=make_request(name, policies=rules))
+    answer = decide(admin.act_as("nora"), name, "nora")
+    assert not answer.ok
+    assert 'the verb "approve" on every policy that asks: ' in answer.err
+    assert decide(admin.act_as("rita"), name, "rita").ok
+
+
+def test_a_decision_cannot_be_given_an_owner_that_takes_it_along(admin: Any, request_: str) -> None:
+    assert decide(admin.act_as("rita"), request_, "rita", "Denied").ok
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "none", "uid": "0"}
+    patch = json.dumps({"metadata": {"ownerReferences": [owner]}})
+    for kubectl in (admin, admin.act_as("carol")):
+        answer = kubectl("patch", "packageapproval", request_, "--type=merge", "-p", patch)
+        assert not answer.ok
+        assert "has no owner" in answer.err
+    collector = admin.act_as("system:serviceaccount:kube-system:generic-garbage-collector")
+    assert not collector("delete", "packageapproval", request_, "--wait=false").ok
 
 
 def test_the_operator_cannot_decide(operator: Any, request_: str) -> None:
@@ -247,11 +303,11 @@ def test_what_is_asked_cannot_be_changed(operator: Any, admin: Any, request_: st
     assert "a request cannot be changed" in answer.err
 
 
-def test_a_namespace_with_requests_can_be_deleted(
-    admin: Any, operator: Any, make: Any, request_: str
-) -> None:
-    """The namespace controller removes what stands in it: the rule on deletion lets it."""
-    answer = admin.act_as("system:serviceaccount:kube-system:namespace-controller")(
-        "delete", "packageapproval", request_, "--wait=false"
-    )
+@pytest.mark.parametrize(
+    "controller",
+    ["system:serviceaccount:kube-system:namespace-controller", "system:kube-controller-manager"],
+)
+def test_a_namespace_with_requests_can_be_deleted(controller: str, admin: Any, request_: str) -> None:
+    """What removes all that stands in it does so under a name of its own, or of all controllers."""
+    answer = admin.act_as(controller)("delete", "packageapproval", request_, "--wait=false")
     assert answer.ok, answer.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from jsonschema import Draft7Validator
 from packaging.requirements import InvalidRequirement, Requirement
 
 from skillwarden.api.v1alpha1 import GUARD_PROBE_AGENT, MODELS, Skill, SkillRun, parse
-from skillwarden.api.v1alpha1.package_approval import APPROVAL_PROBE_PACKAGE
+from skillwarden.api.v1alpha1.package_approval import APPROVAL_PROBE_PACKAGE, MAX_POLICIES
 from skillwarden.domain.content import pack
 from skillwarden.domain.finding import FindingKind, Severity
 from skillwarden.domain.policy import Action, EgressRule, Maturity, OnError
@@ -205,6 +206,29 @@ def test_the_guard_refuses_the_agent_that_the_operator_probes_with() -> None:
 def test_the_guard_refuses_the_package_that_the_operator_probes_with() -> None:
     text = (MANIFESTS / "admission" / "package-approvals.yaml").read_text()
     assert f"object.spec.package.name != '{APPROVAL_PROBE_PACKAGE}'" in text
+
+
+def test_an_approver_is_asked_about_every_policy_that_a_request_may_name() -> None:
+    """An expression may ask the API server twice what somebody may do, and a policy 28 times."""
+    (policy,) = [
+        body
+        for body in read(MANIFESTS / "admission")
+        if title(body).endswith("package-approvals") and body["kind"] == "ValidatingAdmissionPolicy"
+    ]
+    asked = []
+    for validation in policy["spec"]["validations"]:
+        expression = validation["expression"]
+        indices = (
+            json.loads(found[0]) if (found := re.findall(r"\[\d+(?:, \d+)*\](?=\.all)", expression)) else [0]
+        )
+        assert expression.count(".check(") * len(indices) <= 2
+        if "check('approve')" in expression:
+            asked += indices
+    assert asked == list(range(MAX_POLICIES))
+    assert (
+        len(asked) + sum("resource('skills')" in each["expression"] for each in policy["spec"]["validations"])
+        <= 28
+    )
 
 
 def test_nobody_gets_use_exec_or_approve_from_a_shipped_role() -> None:

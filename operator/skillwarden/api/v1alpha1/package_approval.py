@@ -31,6 +31,9 @@ APPROVAL_PROBE_PACKAGE = "skillwarden-guard-probe"
 MAX_ARTEFACTS = 2000
 MAX_FINDINGS = 2000
 MAX_REQUESTERS = 20
+#: Each is a question to the API server of what the approver may do, and an admission policy has a budget for
+#: 28 of them (350,000 of 10,000,000 units of cost each): these, and three about skills.
+MAX_POLICIES = 20
 Name = Annotated[str, Field(min_length=1, max_length=256, pattern=PRINTABLE)]
 _ARTEFACT_DIGEST = r"^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$"
 
@@ -141,7 +144,7 @@ class PackageApprovalSpec(ApiModel):
     )
     policies: tuple[AskingPolicy, ...] = Field(
         min_length=1,
-        max_length=64,
+        max_length=MAX_POLICIES,
         json_schema_extra=LIST_ATOMIC,
         description="The policies that ask: an approver needs the verb approve on each of them.",
     )
