@@ -212,13 +212,13 @@ async def test_a_foreign_network_policy_that_opens_the_sandbox_is_seen(world: Wo
 # -- what the cluster refuses --------------------------------------------------------------------------
 
 
-def make_quota(pods: int) -> dict[str, Any]:
+def make_quota(most: int, what: str = "pods") -> dict[str, Any]:
     meta = {"name": "few"}
     return {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
         "metadata": meta,
-        "spec": {"hard": {"pods": str(pods)}},
+        "spec": {"hard": {what: str(most)}},
     }
 
 
@@ -229,6 +229,38 @@ async def test_a_quota_stands_in_the_way_for_as_long_as_it_stands(world: World, 
     assert "few" in condition(status, "SandboxReady")["message"]
     await user.delete(Kind.RESOURCE_QUOTA, "few")
     await user.until_skill("demo", Ready="Ready")
+
+
+@pytest.mark.parametrize("what", ["serviceaccounts", "networkpolicies.networking.k8s.io"])
+async def test_what_a_sandbox_needs_and_the_cluster_refuses_is_told(
+    what: str, world: World, user: Client
+) -> None:
+    await user.apply(
+        make_quota(0, f"count/{what}"), make_service(), make_skill("task"), make_run(skill="task")
+    )
+    status = await user.until_skill("demo", Compliant="Allowed", SandboxReady="QuotaExceeded")
+    assert "few" in condition(status, "SandboxReady")["message"]
+    await user.delete(Kind.RESOURCE_QUOTA, "few")
+    await user.until_skill("demo", Ready="Ready")
+    await user.until_run("demo-1", "Succeeded")
+
+
+async def test_what_may_run_no_more_is_removed_though_nobody_can_be_asked(world: World, user: Client) -> None:
+    await user.apply(make_service())
+    await user.until_skill("demo", Ready="Ready")
+    await user.apply(make_quota(0, "count/packageapprovals.skillwarden.io"))
+    await user.apply(make_policy(rules=[], unlisted="RequireApproval"))
+    status = await user.until_skill("demo", Compliant="ApprovalRequired")
+    assert "Approval of greeter" in condition(status, "Compliant")["message"]
+    assert "exceeded quota: few" in condition(status, "Compliant")["message"]
+    await user.until_pods(0)
+    await user.delete(Kind.RESOURCE_QUOTA, "few")
+
+    async def look() -> list[dict[str, Any]]:
+        return list((await user.get(Kind.SKILL, "demo"))["status"].get("pendingApprovals") or [])
+
+    [pending] = await user.until(look, bool, "it is asked for")
+    assert await user.get(Kind.PACKAGE_APPROVAL, pending["name"])
 
 
 async def test_a_service_that_is_scaled_down_to_its_quota_is_ready(world: World, user: Client) -> None:

@@ -199,6 +199,11 @@ class Assessment:
         """Whether the skill may be launched now."""
         return self.verdict is not None and self.verdict.allowed and self.accepted.status is Status.TRUE
 
+    def with_remark(self, remark: str) -> Assessment:
+        """Return the assessment with something more to say of its verdict."""
+        compliant = replace(self.compliant, message=f"{self.compliant.message} {remark}")
+        return replace(self, compliant=compliant)
+
     @property
     def drafts(self) -> tuple[ConditionDraft, ...]:
         """The conditions of the way to the verdict, in order."""

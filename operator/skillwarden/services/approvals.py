@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from ..api.v1alpha1 import GROUP, VERSION
-from ..api.v1alpha1.package_approval import MAX_ARTEFACTS, MAX_FINDINGS
+from ..api.v1alpha1.package_approval import MAX_ARTEFACTS, MAX_FINDINGS, MAX_POLICIES
 from ..domain.approval_request import request_name
 from ..domain.conditions import shorten
 from ..domain.package import PackageId
 from ..domain.verdict import Approval, PendingApproval, Verdict
-from ..kube.errors import Conflict
+from ..kube.errors import AlreadyExists, ApiError, Conflict
 from ..kube.kinds import Kind
 from .ports import Body, Cluster, Now
 from .records import ApprovalRecord, SkillRecord
@@ -21,6 +22,22 @@ from .store import Store
 
 log = structlog.get_logger(__name__)
 _MAX_SUMMARY = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked.
+
+    Attributes
+    ----------
+    names
+        The request's name, by declared package.
+    trouble
+        Why something could not be asked; empty: it could.
+    """
+
+    names: Mapping[PackageId | None, str]
+    trouble: str = ""
 
 
 class Requests:
@@ -39,20 +56,27 @@ class Requests:
         # namespace and skill -> the requests that its last verdict waits for: newer than any status.
         self._asked: dict[tuple[str, str], frozenset[str]] = {}
 
-    async def ask(self, record: SkillRecord, verdict: Verdict | None) -> dict[PackageId | None, str]:
-        """Have a request stand for everything that a verdict waits for.
-
-        Returns
-        -------
-        dict
-            The object's name, by declared package.
-        """
+    async def ask(self, record: SkillRecord, verdict: Verdict | None) -> Asked:
+        """Have a request stand for all that a verdict waits for; what the API server refuses is told."""
         names: dict[PackageId | None, str] = {}
+        trouble = ""
         for pending in verdict.pending if verdict else ():
-            if pending.policies:
+            if not pending.policies:
+                continue
+            about = str(pending.declared or "the skill's own files")
+            if len(pending.policies) > MAX_POLICIES:
+                trouble = (
+                    f"Nobody can be asked for approval of {about}: {len(pending.policies)} policies want it,"
+                    f" and one request names {MAX_POLICIES} at most. Have fewer policies ask."
+                )
+                continue
+            try:
                 names[pending.declared] = await self._stands(record.key.namespace, pending)
+            except ApiError as error:
+                trouble = f"Approval of {about} cannot be asked for now: {error.said}"
+                log.warning("approval cannot be asked for", skill=str(record.key), error=str(error))
         self._remember(record, frozenset(names.values()))
-        return names
+        return Asked(names, trouble)
 
     def _remember(self, record: SkillRecord, names: frozenset[str]) -> None:
         place = (record.key.namespace, record.key.name)
@@ -76,7 +100,7 @@ class Requests:
     async def _create(self, namespace: str, name: str, pending: PendingApproval) -> None:
         try:
             await self._cluster.create(Kind.PACKAGE_APPROVAL, request_body(namespace, name, pending))
-        except Conflict:
+        except (AlreadyExists, Conflict):
             return  # it stands already; the watch will tell
         log.info("approval asked for", namespace=namespace, approval=name)
 

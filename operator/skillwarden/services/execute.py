@@ -96,16 +96,27 @@ class Executor:
                 **about,
             )
 
-    async def ensure(self, record: SkillRecord, missing: Sequence[Ensure]) -> None:
-        """Make what must stand before a Pod does, in order; raises if it cannot."""
+    async def ensure(self, record: SkillRecord, missing: Sequence[Ensure]) -> Failure | None:
+        """Make what must stand before a Pod does, in order; return why the API server takes one not.
+
+        Raises
+        ------
+        ApiError
+            For what another try may mend.
+        """
         for child in missing:
             wanted = self._children.build(child, record)
-            made = await self._make(CHILD_KINDS[child], wanted)
+            kind = CHILD_KINDS[child]
+            try:
+                made = await self._make(kind, wanted)
+            except (Forbidden, Invalid, Conflict) as error:
+                return refusal(error, what=f"{kind.name} {wanted['metadata']['name']}")
             if child is Ensure.SERVICE_ACCOUNT:
                 self._children.made_account(record.key)
             else:
                 observed = network_policy_record(made)
                 self._store.network_policies.put((observed.namespace, observed.name), observed)
+        return None
 
     async def learn_accounts(self) -> None:
         """Remember the ServiceAccounts that stand as they should; the others are looked at one by one."""
@@ -207,8 +218,8 @@ class Executor:
         return None
 
 
-def refusal(error: ApiError) -> Failure:
-    """Return why the API server does not take a Pod, as the failure of a launch."""
+def refusal(error: ApiError, *, what: str = "Pod") -> Failure:
+    """Return why the API server does not take a Pod, or what it needs, as the failure of a launch."""
     match error:
         case QuotaExceeded():
             return Failure(
@@ -227,7 +238,7 @@ def refusal(error: ApiError) -> Failure:
         case _:
             return Failure(
                 SandboxReason.POD_REFUSED,
-                f"The API server refuses the Pod: {error.said}",
+                f"The API server refuses the {what}: {error.said}",
                 "Look at the namespace's admission policies.",
                 retryable=True,
             )

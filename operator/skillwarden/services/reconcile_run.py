@@ -86,9 +86,10 @@ class RunReconciler:
         if skill is not None and judged is not None:
             self._tools.judge.pursue(skill, judged, waiter=requeue.soon)
             self._skills.come_back(judged, requeue)
-            await self._prepare(run, skill, judged, plan, requeue)
-            if plan.launch and body is not None:
+            ensured = await self._prepare(run, skill, judged, plan, requeue)
+            if ensured and plan.launch and body is not None:
                 await self._launch(run, skill, judged, body, requeue)
+            if plan.launch or not ensured:
                 world = self._observe(run, skill, judged, body)
                 plan = decide_run(world)
         await self._write_status(run, world, plan, judged, requeue)
@@ -158,10 +159,21 @@ class RunReconciler:
 
     async def _prepare(
         self, run: RunRecord, skill: SkillRecord, judged: Judged, plan: RunPlan, requeue: Requeue
-    ) -> None:
+    ) -> bool:
+        """Have made and fetched what the Pod needs; say whether nothing of it was refused."""
+        failure = await self._tools.executor.ensure(skill, plan.ensure)
+        if failure is not None:
+            self._launch_failures[run.key.uid] = failure
+            requeue.retry()
+            return False
         if plan.ensure:
-            await self._tools.executor.ensure(skill, plan.ensure)
             requeue.soon()
+        self._fetch(run, skill, judged, plan, requeue)
+        return True
+
+    def _fetch(
+        self, run: RunRecord, skill: SkillRecord, judged: Judged, plan: RunPlan, requeue: Requeue
+    ) -> None:
         lock, content = judged.assessment.lock, judged.assessment.content_digest
         wanted = plan.fetch or (plan.complete.reason == "Waiting" and judged.assessment.allowed)
         if wanted and lock is not None and content is not None:

@@ -7,7 +7,7 @@ key, and brings it nearer to what it should be; called again on an unchanged wor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -83,27 +83,30 @@ class SkillReconciler:
             return
         self._tools.waits.begin(record)
         judged = await self._tools.judge.judge(record, network=self.network(record.key))
-        approvals = await self._tools.requests.ask(record, judged.assessment.verdict)
         world, pods = self._observe(record, judged)
         plan = decide(world)
+        # First of all: nothing that the API server may refuse stands before the removal of what must not run.
         await self._tools.executor.remove(namespace, plan.remove, facts=skill_facts(record.key))
-        if plan.ensure:
-            await self._tools.executor.ensure(record, plan.ensure)
+        asked = await self._tools.requests.ask(record, judged.assessment.verdict)
+        if asked.trouble:
+            judged = replace(judged, assessment=judged.assessment.with_remark(asked.trouble))
+            requeue.retry()
         if self._tools.judge.pursue(record, judged, waiter=requeue.soon):
             log.debug("a stage was started", skill=str(record.key), job=str(plan.job))
         if plan.fetch:
             self._fetch(record, judged.assessment, requeue)
         self._doubt_depot(world, record, requeue)
         failed = world.launch_failure is not None
-        if plan.launch:
+        ensured = await self._ensured(record, plan, requeue)
+        if ensured and plan.launch:
             await self._launch(record, judged, plan, pods, requeue)
-        else:
+        elif ensured:
             # What was refused is not asked for any more.
             self._launch_failures.pop(record.key.uid, None)
-        if plan.launch or failed:
+        if plan.launch or failed or not ensured or asked.trouble:
             world, _ = self._observe(record, judged)
             plan = decide(world)
-        await self._write_status(record, judged, plan, world, requeue, approvals=approvals)
+        await self._write_status(record, judged, plan, world, requeue, approvals=asked.names)
         self.come_back(judged, requeue)
 
     # -- observe ---------------------------------------------------------------------------------------
@@ -145,6 +148,14 @@ class SkillReconciler:
         return world, bodies
 
     # -- execute ---------------------------------------------------------------------------------------
+
+    async def _ensured(self, record: SkillRecord, plan: Plan, requeue: Requeue) -> bool:
+        """Make what a Pod needs; say whether it stands, or remember why the API server refuses it."""
+        failure = await self._tools.executor.ensure(record, plan.ensure)
+        if failure is not None:
+            self._launch_failures[record.key.uid] = failure
+            requeue.retry()
+        return failure is None
 
     def _fetch(self, record: SkillRecord, assessment: Assessment, requeue: Requeue) -> None:
         lock, content = assessment.lock, assessment.content_digest
