@@ -246,7 +246,7 @@ async def test_what_a_sandbox_needs_and_the_cluster_refuses_is_told(
 
 
 async def test_what_may_run_no_more_is_removed_though_nobody_can_be_asked(world: World, user: Client) -> None:
-    await user.apply(make_service())
+    await user.apply(make_service("greeter"))
     await user.until_skill("demo", Ready="Ready")
     await user.apply(make_quota(0, "count/packageapprovals.skillwarden.io"))
     await user.apply(make_policy(rules=[], unlisted="RequireApproval"))
