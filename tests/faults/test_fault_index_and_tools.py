@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from faults_support import make_service
-from operator_world import Client, PackageIndex, World, condition
+from operator_world import Client, PackageIndex, World, condition, make_policy
 
 from skillwarden.kube.kinds import Kind
 
@@ -75,6 +75,24 @@ async def test_nothing_is_resolved_while_pages_of_the_index_are(
     assert await user.pods() == []
     index.trouble = None
     await user.until_skill("demo", Ready="Ready")
+
+
+async def test_an_outage_of_the_index_keeps_no_ban_from_what_runs(
+    world: World, user: Client, index: ShakyIndex
+) -> None:
+    index.wheel("held-helper")
+    index.wheel("held", requires=["held-helper"])
+    await user.apply(make_service("held"))
+    await user.until_skill("demo", Ready="Ready")
+    [pod] = await user.until_pods(1)
+    index.trouble = refused
+    await user.patch(Kind.SKILL, "demo", {"spec": {"packages": {"python": ["held", "held-too"]}}})
+    await user.until_skill("demo", Resolved="ResolverUnavailable")
+    assert [each["metadata"]["uid"] for each in await user.pods()] == [pod["metadata"]["uid"]]
+    ban = {"ecosystem": "PyPI", "names": ["held-helper"], "message": "it phones home"}
+    await user.apply(make_policy("security", bans=[ban]))
+    await user.until_pods(0)
+    index.trouble = None
 
 
 def truncated(data: bytes) -> web.StreamResponse:

@@ -256,11 +256,12 @@ async def test_what_may_run_no_more_is_removed_though_nobody_can_be_asked(world:
     await user.until_pods(0)
     await user.delete(Kind.RESOURCE_QUOTA, "few")
 
-    async def look() -> list[dict[str, Any]]:
-        return list((await user.get(Kind.SKILL, "demo"))["status"].get("pendingApprovals") or [])
+    async def name() -> str:
+        [pending] = (await user.get(Kind.SKILL, "demo"))["status"]["pendingApprovals"]
+        return str(pending.get("name") or "")
 
-    [pending] = await user.until(look, bool, "it is asked for")
-    assert await user.get(Kind.PACKAGE_APPROVAL, pending["name"])
+    request = await user.until(name, bool, "it is asked for")
+    assert await user.get(Kind.PACKAGE_APPROVAL, request)
 
 
 async def test_a_service_that_is_scaled_down_to_its_quota_is_ready(world: World, user: Client) -> None:

@@ -20,7 +20,16 @@ from make_domain import (
     make_scan,
 )
 
-from skillwarden.domain.assess import AgentView, Evidence, Failure, Job, agent_remark, assess, verdict_word
+from skillwarden.domain.assess import (
+    AgentView,
+    Evidence,
+    Failure,
+    Job,
+    agent_remark,
+    assess,
+    verdict_word,
+    why_fallen,
+)
 from skillwarden.domain.conditions import Status
 from skillwarden.domain.errors import Refusal, RefusalCode
 from skillwarden.domain.finding import FindingKind, ScannerName, ScanState, Severity
@@ -313,3 +322,33 @@ def test_a_grave_finding_in_the_files_denies_whatever_the_packages_are() -> None
         found = assess(make_evidence(source_findings=(finding,), **changes))
         assert found.compliant.reason == "Denied", changes
         assert "main.py:3 opens a shell to elsewhere (reverse-shell, Critical)" in found.compliant.message
+
+
+@pytest.mark.parametrize(
+    ("sentence", "changes", "scan", "fallen"),
+    [
+        ("nothing speaks against it", {}, make_scan(LOCK), ""),
+        ("it was not scanned with these advisories yet", {}, None, ""),
+        ("a package of it was banned", {"policies": (DENY,)}, make_scan(LOCK), "Denied"),
+        ("a package of it was banned, and it was not scanned", {"policies": (DENY,)}, None, "Denied"),
+        ("somebody must approve it now", {"policies": (APPROVE,)}, make_scan(LOCK), "ApprovalRequired"),
+        ("its agent was demoted", {"agent": AgentView(), "policies": (STRICT,)}, None, "MaturityTooLow"),
+    ],
+)
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        {"resolution": failure(retryable=True)},
+        {"resolution": None},
+        {"source_failure": failure(retryable=True), "source_findings": None},
+        {"source_findings": None},
+    ],
+    ids=["the index is down", "it is resolved anew", "its source is gone", "its source was not seen"],
+)
+def test_what_runs_on_an_earlier_lock_is_judged_by_it_though(
+    unknown: dict[str, Any], sentence: str, changes: dict[str, Any], scan: Any, fallen: str
+) -> None:
+    evidence = make_evidence(**{**changes, **unknown})
+    assert assess(evidence).hold or assess(evidence).verdict is not None
+    why = why_fallen(evidence, LOCK, scan)
+    assert why.partition(":")[0] == fallen

@@ -73,6 +73,16 @@ def sandbox_of(world: SkillWorld) -> tuple[str, str]:
             {"assessment": make_assessment(None, hold=True, lock=None)},
             None,
         ),
+        (
+            "it is held while the lock is made anew, but what it runs on is banned",
+            {"lock_digest": "sha256:other"},
+            {
+                "assessment": make_assessment(
+                    None, hold=True, lock=None, fallen={"sha256:other": "Banned: numpy is banned"}
+                )
+            },
+            "may not run: Banned: numpy is banned",
+        ),
         ("it is one replica too many", {"name": "demo-1"}, {}, "not among the wanted replicas"),
         ("its spec is another", {"spec_hash": "other"}, {}, "its spec is not the wanted one"),
         ("it failed", {"phase": PodPhase.FAILED, "reason": "Evicted"}, {}, "it ended: Evicted"),

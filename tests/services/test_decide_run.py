@@ -150,7 +150,7 @@ def test_a_run_that_waits_says_what_would_bring_it_further() -> None:
         (
             "the lock is made anew",
             {},
-            {"assessment": make_assessment(None, lock=None, hold=True)},
+            {"assessment": make_assessment(None, lock=None, hold=True, fallen={"sha256:other": "Banned"})},
             "Running",
             "Running",
             False,
@@ -230,8 +230,29 @@ def test_a_run_that_ended_and(
 @pytest.mark.parametrize("phase", list(RunPhase))
 def test_other_pods_that_claim_to_be_the_runs_go(phase: RunPhase) -> None:
     strays = (make_pod("stray"), make_pod("going", deleting=True))
-    plan = decide_run(make_run_world(make_pod("demo-1"), phase=phase, strays=strays))
+    plan = decide_run(make_run_world(None, phase=phase, strays=strays))
     assert [item.name for item in plan.remove] == ["stray"]
+
+
+@pytest.mark.parametrize("phase", [RunPhase.SUCCEEDED, RunPhase.FAILED])
+@pytest.mark.parametrize(
+    ("pod", "removed"),
+    [
+        ({}, True),
+        ({"phase": PodPhase.PENDING}, True),
+        ({"phase": PodPhase.SUCCEEDED, "exit_code": 0}, False),
+        ({"exit_code": 0}, False),
+        ({"deleting": True}, False),
+    ],
+    ids=["runs", "is pending", "ended", "its container ended", "goes"],
+)
+def test_a_pod_that_turns_up_after_its_runs_end_is_removed(
+    phase: RunPhase, pod: dict[str, Any], removed: bool
+) -> None:
+    """Made by a request whose answer was lost: the run ended without it, and nobody judges it any more."""
+    plan = decide_run(make_run_world(make_pod("demo-1", **pod), phase=phase))
+    assert [item.name for item in plan.remove] == (["demo-1"] if removed else [])
+    assert plan.phase is phase
 
 
 def test_a_run_that_ended_is_never_launched_again() -> None:

@@ -147,6 +147,13 @@ DEFENCES = (
         "",
         "resolve/test_first_seen.py",
     ),
+    Defence(
+        "an author who takes the source away, or an outage, that keeps a ban from what runs",
+        "domain/assess.py",
+        "        return self.hold and agrees and lock_digest not in self.fallen\n",
+        "        return self.hold and agrees\n",
+        "services/test_decide.py",
+    ),
     # What is scanned.
     Defence(
         "a scanner that did not look at every package",

@@ -7,8 +7,8 @@ the way by calling it again after each job, so that the two cannot disagree.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 
@@ -179,6 +179,8 @@ class Assessment:
     hold
         What runs on this very lock and content may go on, although no verdict allows it: something is in
         progress, does not answer, or is stale. Nothing new is launched.
+    fallen
+        Of locks (by digest) that run while none is known: why they may not go on all the same.
     """
 
     accepted: ConditionDraft
@@ -193,11 +195,17 @@ class Assessment:
     job: Job | None = None
     retry: bool = False
     hold: bool = False
+    fallen: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def allowed(self) -> bool:
         """Whether the skill may be launched now."""
         return self.verdict is not None and self.verdict.allowed and self.accepted.status is Status.TRUE
+
+    def holds(self, lock_digest: str) -> bool:
+        """Whether what runs on a lock may go on, so far as that depends on the lock."""
+        agrees = self.lock is None or self.lock.digest == lock_digest
+        return self.hold and agrees and lock_digest not in self.fallen
 
     def with_remark(self, remark: str) -> Assessment:
         """Return the assessment with something more to say of its verdict."""
@@ -249,6 +257,31 @@ def assess(evidence: Evidence) -> Assessment:
         resolved = ConditionDraft(ConditionType.RESOLVED, Status.FALSE, ResolvedReason.REFUSED, text)
         return replace(start, resolved=resolved, compliant=compliant, verdict=early)
     return _revisited(_after_names(evidence, start), look_up_ends(names))
+
+
+def why_fallen(evidence: Evidence, lock: Lock, scan: ScanResult | None) -> str:
+    """Return why what runs on an earlier lock may not go on, while the skill as it is cannot be judged.
+
+    An outage, or an author who takes the source away, must not keep a ban, a rule or an advisory from what
+    runs: its lock is judged as it stands, with the names that are declared now.
+
+    Returns
+    -------
+    str
+        Empty: it may go on.
+    """
+    standing = assess(
+        replace(
+            evidence,
+            source_failure=None,
+            source_findings=evidence.source_findings or (),
+            resolution=lock,
+            scan=scan,
+        )
+    )
+    if standing.allowed or standing.hold:
+        return ""
+    return f"{standing.compliant.reason}: {standing.compliant.message}"
 
 
 def _revisited(assessment: Assessment, ends: datetime | None) -> Assessment:

@@ -138,9 +138,10 @@ def _why_remove(
     if suspended:
         return "the skill is suspended"
     if not assessment.allowed:
-        if assessment.hold and same_subject(pod, world):
+        if assessment.holds(pod.lock_digest) and pod.content_digest == assessment.content_digest:
             return None
-        return f"the skill may not run: {assessment.compliant.reason}"
+        why = assessment.fallen.get(pod.lock_digest) or assessment.compliant.reason
+        return f"the skill may not run: {why}"
     hashes = {item.name: item.spec_hash for item in wanted}
     if pod.name not in hashes:
         return "it is not among the wanted replicas of this lock and content"
@@ -149,13 +150,6 @@ def _why_remove(
     if pod.phase.ended:
         return f"it ended: {pod.reason or pod.phase}"
     return None
-
-
-def same_subject(pod: ObservedPod, world: SkillWorld) -> bool:
-    """Whether a Pod runs the very lock and content that are being judged (so far as they are known)."""
-    assessment = world.assessment
-    lock_agrees = assessment.lock is None or assessment.lock.digest == pod.lock_digest
-    return lock_agrees and pod.content_digest == assessment.content_digest
 
 
 def _sandbox_ready(world: SkillWorld, *, suspended: bool) -> ConditionDraft:

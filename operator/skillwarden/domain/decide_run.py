@@ -62,9 +62,16 @@ def decide_run(world: RunWorld) -> RunPlan:
         RemovePod(pod.name, pod.uid, "it is no Pod of this run") for pod in world.strays if not pod.deleting
     )
     if world.phase.ended:
-        return replace(_ended(world), remove=strays)
+        return replace(_ended(world), remove=(*strays, *_too_late(world.pod)))
     plan = _with_pod(world, world.pod) if world.pod is not None else _without_pod(world)
     return replace(plan, remove=(*strays, *plan.remove))
+
+
+def _too_late(pod: ObservedPod | None) -> tuple[RemovePod, ...]:
+    """Return the Pod of a run that ended before it was seen: nobody would judge it any more."""
+    if pod is None or pod.deleting or pod.phase.ended or pod.exit_code is not None:
+        return ()
+    return (RemovePod(pod.name, pod.uid, "its run has ended"),)
 
 
 def _ended(world: RunWorld) -> RunPlan:
@@ -112,10 +119,9 @@ def _why_stop(world: RunWorld, pod: ObservedPod) -> ConditionDraft | None:
             "The skill's packages or source changed, so the verdict that it was launched under is void."
             " Start another run.",
         )
-    if not assessment.allowed and not assessment.hold:
-        return _failed(
-            RunCompleteReason.NOT_ALLOWED, f"The skill may no longer run: {assessment.compliant.message}"
-        )
+    if not assessment.allowed and not assessment.holds(pod.lock_digest):
+        why = assessment.fallen.get(pod.lock_digest) or assessment.compliant.message
+        return _failed(RunCompleteReason.NOT_ALLOWED, f"The skill may no longer run: {why}")
     return None
 
 

@@ -6,10 +6,10 @@ from the store or, before a launch, live from the API server.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ..domain.assess import AgentView, Assessment, Evidence, Failure, Job, assess
+from ..domain.assess import AgentView, Assessment, Evidence, Failure, Job, assess, why_fallen
 from ..domain.conditions import ConditionDraft, ConditionType, NetworkReason, Status
 from ..domain.evaluate import required_scanners
 from ..domain.lock import Lock, Platform
@@ -34,10 +34,17 @@ from .store import Store, applicable, readable
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """An assessment with the evidence that it rests on."""
+    """An assessment with the evidence that it rests on.
+
+    Attributes
+    ----------
+    unscanned
+        Locks that run while the skill's own is not known, and that no scan of these advisories is of.
+    """
 
     evidence: Evidence
     assessment: Assessment
+    unscanned: tuple[Lock, ...] = ()
 
 
 class Judge:
@@ -187,7 +194,34 @@ class Judge:
         if judged.job is Job.RESOLVE and platform is not None:
             evidence = await self._with_stages(evidence, record, platform)
             judged = assess(evidence)
-        return Judged(evidence, judged)
+        if not judged.hold or judged.lock is not None:
+            return Judged(evidence, judged)
+        return await self._with_what_runs(record, evidence, judged)
+
+    async def _with_what_runs(self, record: SkillRecord, evidence: Evidence, judged: Assessment) -> Judged:
+        """Judge the locks that Pods run on, where the skill's own is not known."""
+        fallen: dict[str, str] = {}
+        unscanned: list[Lock] = []
+        for digest in sorted(self._running_locks(record)):
+            lock = await self._stages.lock(digest)
+            if lock is None:
+                continue
+            required = required_scanners(evidence.policies, lock)
+            revision = self._feed.revision_of(lock.names)
+            scan = await self._stages.scan_result(lock, revision, required) if lock.packages else None
+            if scan is None and lock.packages:
+                unscanned.append(lock)
+            if why := why_fallen(evidence, lock, scan):
+                fallen[digest] = why
+        if fallen:
+            judged = replace(judged, fallen=fallen).with_remark(f"What ran may not: {min(fallen.values())}")
+        return Judged(evidence, judged, tuple(unscanned))
+
+    def _running_locks(self, record: SkillRecord) -> set[str]:
+        pods = list(self._store.pods_of("Skill", record.key))
+        for run in self._store.runs_of(record.key):
+            pods += self._store.pods_of("SkillRun", run.key)
+        return {item.pod.lock_digest for item in pods if not item.pod.deleting and not item.pod.phase.ended}
 
     async def _with_stages(self, evidence: Evidence, record: SkillRecord, platform: Platform) -> Evidence:
         resolution = await self._stages.resolution(_wanted(evidence, record, platform))
@@ -263,6 +297,7 @@ class Judge:
         platform = evidence.platform
         if platform is None:
             return False
+        self._scan(judged.unscanned, evidence, record, waiter)
         wanted = _wanted(evidence, record, platform)
         failed = isinstance(evidence.resolution, Failure)
         if job is Job.RESOLVE or (failed and self._stages.resolve_due(wanted)):
@@ -274,18 +309,20 @@ class Judge:
         lock = evidence.resolution
         if not isinstance(lock, Lock):
             return False
-        revision = self._feed.revision_of(lock.names)
-        if job is Job.SCAN or self._stages.scan_due(lock, revision):
-            required = required_scanners(evidence.policies, lock)
+        if job is Job.SCAN or self._stages.scan_due(lock, self._feed.revision_of(lock.names)):
+            self._scan([lock], evidence, record, waiter)
+            return True
+        return False
+
+    def _scan(self, locks: Iterable[Lock], evidence: Evidence, record: SkillRecord, waiter: Waiter) -> None:
+        for lock in locks:
             self._stages.scan(
                 lock,
-                revision=revision,
-                required=required,
+                revision=self._feed.revision_of(lock.names),
+                required=required_scanners(evidence.policies, lock),
                 namespace=record.key.namespace,
                 waiter=waiter,
             )
-            return True
-        return False
 
 
 def network_condition(

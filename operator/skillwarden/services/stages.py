@@ -95,6 +95,7 @@ class Stages:
         self._on_end = on_end
         self._on_reuse = on_reuse
         self._locks: Memory[Lock] = Memory(limit=4096)
+        self._running_locks: Memory[Lock] = Memory(limit=256)
         self._scanned: Memory[ScanResult] = Memory(limit=4096)
         self._fetched: Memory[bool] = Memory(limit=8192)
         self._failed: Memory[_Failed] = Memory(limit=4096)
@@ -134,6 +135,18 @@ class Stages:
         if lock is not None:
             self._locks.put(key, lock)
             self._on_reuse("resolve")
+        return lock
+
+    async def lock(self, digest: str) -> Lock | None:
+        """Return the lock that something runs on, or ``None``: the depot has it not, or does not answer."""
+        lock = self._running_locks.get(digest)
+        if lock is None:
+            try:
+                lock = await self.depot.get_lock(digest)
+            except SkillwardenError as error:
+                log.warning("a lock cannot be read", lock=digest, error=str(error))
+            if lock is not None:
+                self._running_locks.put(digest, lock)
         return lock
 
     async def scan_result(
