@@ -202,6 +202,14 @@ def test_crds_are_kept_when_the_release_goes(rendered: dict[str, list[Body]], re
     assert not of_kind(rendered["external-depot"], "CustomResourceDefinition")
 
 
+def test_the_baseline_is_kept_from_the_first_revision_on(rendered: dict[str, list[Body]]) -> None:
+    """Rendered without a cluster it is what a first install has: a hook, for its kind is not known yet."""
+    (baseline,) = of_kind(rendered["defaults"], "ClusterPackagePolicy")
+    annotations = baseline["metadata"]["annotations"]
+    assert annotations["helm.sh/hook"] == "post-install,post-upgrade"
+    assert annotations["helm.sh/resource-policy"] == "keep"
+
+
 def test_private_networks_reach_operator_and_depot_alike(rendered: dict[str, list[Body]]) -> None:
     bodies = rendered["private-index"]
     for name in ("-operator", "-depot"):
