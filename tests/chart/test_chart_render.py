@@ -119,6 +119,19 @@ def test_operator_settings_read_back_what_the_values_say(
     assert settings.depot.selector.items() <= labels.items()
 
 
+@pytest.mark.parametrize(
+    ("replicas", "claim", "strategy"),
+    [(1, "audit", "Recreate"), (2, "audit", "RollingUpdate"), (1, "", "RollingUpdate")],
+)
+def test_one_operator_gives_its_volume_up_before_the_next_asks_for_it(
+    replicas: int, claim: str, strategy: str, generate: ModuleType
+) -> None:
+    audit = {"file": {"enabled": True, "existingClaim": claim}}
+    values = {"operator": {"replicas": replicas}, "audit": audit}
+    (deployment,) = of_kind(generate.objects(generate.render(values)), "Deployment", "-operator")
+    assert deployment["spec"]["strategy"]["type"] == strategy
+
+
 def test_namespaces_to_watch_reach_the_operator_and_its_roles(rendered: dict[str, list[Body]]) -> None:
     bodies = rendered["namespaced"]
     assert environment(bodies)["SKILLWARDEN_WATCH_NAMESPACES"] == "team-a,team-b"
