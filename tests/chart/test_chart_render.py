@@ -132,6 +132,36 @@ def test_one_operator_gives_its_volume_up_before_the_next_asks_for_it(
     assert deployment["spec"]["strategy"]["type"] == strategy
 
 
+def affinity_to(name: str) -> Body:
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": name}}}
+    return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+
+
+def test_operators_that_say_what_sandboxes_run_on_run_on_the_same(generate: ModuleType) -> None:
+    """The term selects the operator's own Pods: where there are none, the scheduler puts one anywhere."""
+    preferred = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}}
+    bodies = generate.objects(generate.render({"operator": {"affinity": preferred}}))
+    (deployment,) = of_kind(bodies, "Deployment", "-operator")
+    template = deployment["spec"]["template"]
+    affinity = template["spec"]["affinity"]
+    (term,) = affinity["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert term.keys() == {"topologyKey", "labelSelector"}, "of their own namespace"
+    assert term["topologyKey"] == "kubernetes.io/arch"
+    assert term["labelSelector"]["matchLabels"] == _labels(bodies, "-operator")
+    assert term["labelSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    assert affinity["nodeAffinity"] == preferred["nodeAffinity"]
+    assert {rule["whenUnsatisfiable"] for rule in template["spec"]["topologySpreadConstraints"]} == {
+        "ScheduleAnyway"
+    }
+
+
+def test_where_the_architecture_is_named_operators_go_where_they_are_sent(generate: ModuleType) -> None:
+    wanted = affinity_to("cache")
+    values = {"sandbox": {"arch": "arm64"}, "operator": {"affinity": wanted}}
+    (deployment,) = of_kind(generate.objects(generate.render(values)), "Deployment", "-operator")
+    assert deployment["spec"]["template"]["spec"]["affinity"] == wanted
+
+
 def test_namespaces_to_watch_reach_the_operator_and_its_roles(rendered: dict[str, list[Body]]) -> None:
     bodies = rendered["namespaced"]
     assert environment(bodies)["SKILLWARDEN_WATCH_NAMESPACES"] == "team-a,team-b"
@@ -325,6 +355,10 @@ def test_the_charts_own_certificate_is_for_the_name_that_the_api_server_calls(
 
 
 REFUSED: dict[str, tuple[Body, str]] = {
+    "an affinity that no Pod could meet": (
+        {"operator": {"affinity": affinity_to("cache")}},
+        "set sandbox.arch",
+    ),
     "a name that is misspelt": ({"opertor": {}}, "additional properties 'opertor' not allowed"),
     "a value of the wrong type": (
         {"metrics": {"port": "http"}},

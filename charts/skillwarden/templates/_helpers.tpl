@@ -120,6 +120,16 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
+{{- /* Sandboxes run on the architecture of the operator that acts, where none is named: all of them need the same, or each
+change of leader would make every lock and sandbox anew. The first Pod of such a set may go anywhere. */ -}}
+{{- define "skillwarden.oneArchitecture" -}}
+podAffinity:
+  requiredDuringSchedulingIgnoredDuringExecution:
+    - topologyKey: kubernetes.io/arch
+      labelSelector:
+        matchLabels: {{- include "skillwarden.operatorSelector" . | nindent 10 }}
+{{- end -}}
+
 {{- /* Proxies, authorities and the index's credentials: the same for whatever reaches out. */ -}}
 {{- define "skillwarden.networkEnv" -}}
 {{- with .Values.proxy }}
