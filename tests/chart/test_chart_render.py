@@ -18,6 +18,7 @@ import yaml
 from cryptography import x509
 from helm_python.errors import HelmError
 
+from skillwarden.api.v1alpha1.quantity import whole_bytes
 from skillwarden.builders.pod import USER_ID
 from skillwarden.domain.finding import ScanState
 from skillwarden.localcluster.apiserver.pod_security import admit
@@ -267,6 +268,17 @@ def test_private_networks_reach_operator_and_depot_alike(rendered: dict[str, lis
         mounted = {mount["name"] for mount in spec["containers"][0]["volumeMounts"]}
         assert mounted == {volume["name"] for volume in spec["volumes"]}
         assert {"ca", "index"} <= mounted
+
+
+@pytest.mark.parametrize("size", ["5Gi", "1.5Ti", "500M", "10485760Ki", "1073741824"])
+def test_a_full_depot_stays_below_what_its_pod_is_evicted_for(size: str, generate: ModuleType) -> None:
+    values = {"depot": {"storage": {"emptyDir": True, "size": size}}}
+    (deployment,) = of_kind(generate.objects(generate.render(values)), "Deployment", "-depot")
+    spec = deployment["spec"]["template"]["spec"]
+    (limit,) = [volume["emptyDir"]["sizeLimit"] for volume in spec["volumes"] if volume["name"] == "state"]
+    assert f"--max-size={size}" in spec["containers"][0]["args"]
+    assert isinstance(limit, str)
+    assert whole_bytes(limit) == pytest.approx(1.25 * whole_bytes(size), rel=0.01)
 
 
 def test_nothing_but_the_operator_canaries_and_sandboxes_reaches_the_depot(
