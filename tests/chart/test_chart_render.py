@@ -482,6 +482,20 @@ def test_what_makes_no_sense_is_refused_in_words(case: str, generate: ModuleType
     assert words in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("values", "unknown"),
+    [
+        ({}, False),
+        ({"canary": {"enabled": False}}, True),
+        ({"canary": {"enabled": False}, "sandbox": {"networkEnforced": False}}, False),
+    ],
+)
+def test_the_notes_say_where_nobody_finds_out_about_the_network(
+    values: Body, unknown: bool, generate: ModuleType
+) -> None:
+    assert ("NetworkIsolated stays Unknown" in generate.render(values)["NOTES.txt"]) is unknown
+
+
 def test_every_value_has_a_schema_and_every_schema_a_value(generate: ModuleType) -> None:
     schema = json.loads((generate.CHART / "values.schema.json").read_text())
     values = yaml.safe_load((generate.CHART / "values.yaml").read_text())
