@@ -366,6 +366,16 @@ def test_the_charts_own_certificate_is_for_the_name_that_the_api_server_calls(
         assert called in names.get_values_for_type(x509.DNSName)
 
 
+def test_the_charts_certificate_and_cert_managers_are_two_secrets(rendered: dict[str, list[Body]]) -> None:
+    """Helm takes over no object that somebody else made, so that of one name there would be no way back."""
+    (made,) = of_kind(rendered["defaults"], "Secret", "-tls")
+    (issued,) = of_kind(rendered["production"], "Certificate")
+    assert issued["spec"]["secretName"] != made["metadata"]["name"]
+    (deployment,) = of_kind(rendered["production"], "Deployment", "-operator")
+    mounted = [volume.get("secret", {}) for volume in deployment["spec"]["template"]["spec"]["volumes"]]
+    assert issued["spec"]["secretName"] in {secret.get("secretName") for secret in mounted}
+
+
 REFUSED: dict[str, tuple[Body, str]] = {
     "an affinity that no Pod could meet": (
         {"operator": {"affinity": affinity_to("cache")}},

@@ -15,8 +15,10 @@
 
 {{- define "skillwarden.webhook" -}}{{ include "skillwarden.fullname" . }}-webhook{{- end -}}
 
+{{- /* cert-manager's has a name of its own: Helm takes over no Secret that somebody else made, so that there was no way back. */ -}}
 {{- define "skillwarden.webhookSecret" -}}
-{{- .Values.webhook.certificate.existingSecret | default (printf "%s-tls" (include "skillwarden.webhook" .)) -}}
+{{- $made := ternary "issued-tls" "tls" .Values.webhook.certificate.certManager.enabled -}}
+{{- .Values.webhook.certificate.existingSecret | default (printf "%s-%s" (include "skillwarden.webhook" .) $made) -}}
 {{- end -}}
 
 {{- define "skillwarden.webhookNames" -}}
