@@ -40,7 +40,7 @@ async def names(kubeconfig: Path, path: str) -> dict[str, Body]:
     return {item["metadata"]["name"]: item for item in page["items"]}
 
 
-async def test_a_release_installs_upgrades_goes_and_comes_back(
+async def test_a_release_installs_upgrades_goes_back_goes_and_comes_back(
     helm: Helm, kubeconfig: Path, repo_root: Path
 ) -> None:
     chart = repo_root / "charts" / "skillwarden"
@@ -63,12 +63,19 @@ async def test_a_release_installs_upgrades_goes_and_comes_back(
         "skillwarden-operator"
     }
 
+    # In the manifest of the first revision there is no baseline yet.
+    helm().rollback("skillwarden", version=1)
+    assert (await names(kubeconfig, POLICIES))["baseline"]["metadata"]["uid"] == baseline
+    assert (await names(kubeconfig, SECRETS))["skillwarden-depot-key"]["data"]["key"] == key
+    helm().upgrade(chart, "skillwarden", namespace=NAMESPACE)
+    assert (await names(kubeconfig, POLICIES))["baseline"]["metadata"]["uid"] == baseline
+
     crds = set(await names(kubeconfig, CRDS))
     helm().uninstall("skillwarden")
     assert set(await names(kubeconfig, CRDS)) == crds
+    assert (await names(kubeconfig, POLICIES))["baseline"]["metadata"]["uid"] == baseline
     for path in (
         HERE,
-        POLICIES,
         SECRETS,
         "/apis/rbac.authorization.k8s.io/v1/clusterroles",
         "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
@@ -80,7 +87,7 @@ async def test_a_release_installs_upgrades_goes_and_comes_back(
         assert await names(kubeconfig, path) == {}, path
 
     helm().install(chart, "skillwarden", namespace=NAMESPACE)
-    assert set(await names(kubeconfig, POLICIES)) == {"baseline"}
+    assert (await names(kubeconfig, POLICIES))["baseline"]["metadata"]["uid"] == baseline
 
 
 async def test_an_upgrade_brings_the_charts_crds(helm: Helm, kubeconfig: Path, repo_root: Path) -> None:

@@ -18,6 +18,7 @@ import yaml
 from cryptography import x509
 from helm_python.errors import HelmError
 
+from skillwarden.api.v1alpha1.quantity import whole_bytes
 from skillwarden.builders.pod import USER_ID
 from skillwarden.domain.finding import ScanState
 from skillwarden.localcluster.apiserver.pod_security import admit
@@ -119,6 +120,49 @@ def test_operator_settings_read_back_what_the_values_say(
     assert settings.depot.selector.items() <= labels.items()
 
 
+@pytest.mark.parametrize(
+    ("replicas", "claim", "strategy"),
+    [(1, "audit", "Recreate"), (2, "audit", "RollingUpdate"), (1, "", "RollingUpdate")],
+)
+def test_one_operator_gives_its_volume_up_before_the_next_asks_for_it(
+    replicas: int, claim: str, strategy: str, generate: ModuleType
+) -> None:
+    audit = {"file": {"enabled": True, "existingClaim": claim}}
+    values = {"operator": {"replicas": replicas}, "audit": audit}
+    (deployment,) = of_kind(generate.objects(generate.render(values)), "Deployment", "-operator")
+    assert deployment["spec"]["strategy"]["type"] == strategy
+
+
+def affinity_to(name: str) -> Body:
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": name}}}
+    return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+
+
+def test_operators_that_say_what_sandboxes_run_on_run_on_the_same(generate: ModuleType) -> None:
+    """The term selects the operator's own Pods: where there are none, the scheduler puts one anywhere."""
+    preferred = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}}
+    bodies = generate.objects(generate.render({"operator": {"affinity": preferred}}))
+    (deployment,) = of_kind(bodies, "Deployment", "-operator")
+    template = deployment["spec"]["template"]
+    affinity = template["spec"]["affinity"]
+    (term,) = affinity["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert term.keys() == {"topologyKey", "labelSelector"}, "of their own namespace"
+    assert term["topologyKey"] == "kubernetes.io/arch"
+    assert term["labelSelector"]["matchLabels"] == _labels(bodies, "-operator")
+    assert term["labelSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    assert affinity["nodeAffinity"] == preferred["nodeAffinity"]
+    assert {rule["whenUnsatisfiable"] for rule in template["spec"]["topologySpreadConstraints"]} == {
+        "ScheduleAnyway"
+    }
+
+
+def test_where_the_architecture_is_named_operators_go_where_they_are_sent(generate: ModuleType) -> None:
+    wanted = affinity_to("cache")
+    values = {"sandbox": {"arch": "arm64"}, "operator": {"affinity": wanted}}
+    (deployment,) = of_kind(generate.objects(generate.render(values)), "Deployment", "-operator")
+    assert deployment["spec"]["template"]["spec"]["affinity"] == wanted
+
+
 def test_namespaces_to_watch_reach_the_operator_and_its_roles(rendered: dict[str, list[Body]]) -> None:
     bodies = rendered["namespaced"]
     assert environment(bodies)["SKILLWARDEN_WATCH_NAMESPACES"] == "team-a,team-b"
@@ -202,6 +246,14 @@ def test_crds_are_kept_when_the_release_goes(rendered: dict[str, list[Body]], re
     assert not of_kind(rendered["external-depot"], "CustomResourceDefinition")
 
 
+def test_the_baseline_is_kept_from_the_first_revision_on(rendered: dict[str, list[Body]]) -> None:
+    """Rendered without a cluster it is what a first install has: a hook, for its kind is not known yet."""
+    (baseline,) = of_kind(rendered["defaults"], "ClusterPackagePolicy")
+    annotations = baseline["metadata"]["annotations"]
+    assert annotations["helm.sh/hook"] == "post-install,post-upgrade"
+    assert annotations["helm.sh/resource-policy"] == "keep"
+
+
 def test_private_networks_reach_operator_and_depot_alike(rendered: dict[str, list[Body]]) -> None:
     bodies = rendered["private-index"]
     for name in ("-operator", "-depot"):
@@ -216,6 +268,17 @@ def test_private_networks_reach_operator_and_depot_alike(rendered: dict[str, lis
         mounted = {mount["name"] for mount in spec["containers"][0]["volumeMounts"]}
         assert mounted == {volume["name"] for volume in spec["volumes"]}
         assert {"ca", "index"} <= mounted
+
+
+@pytest.mark.parametrize("size", ["5Gi", "1.5Ti", "500M", "10485760Ki", "1073741824"])
+def test_a_full_depot_stays_below_what_its_pod_is_evicted_for(size: str, generate: ModuleType) -> None:
+    values = {"depot": {"storage": {"emptyDir": True, "size": size}}}
+    (deployment,) = of_kind(generate.objects(generate.render(values)), "Deployment", "-depot")
+    spec = deployment["spec"]["template"]["spec"]
+    (limit,) = [volume["emptyDir"]["sizeLimit"] for volume in spec["volumes"] if volume["name"] == "state"]
+    assert f"--max-size={size}" in spec["containers"][0]["args"]
+    assert isinstance(limit, str)
+    assert whole_bytes(limit) == pytest.approx(1.25 * whole_bytes(size), rel=0.01)
 
 
 def test_nothing_but_the_operator_canaries_and_sandboxes_reaches_the_depot(
@@ -303,7 +366,21 @@ def test_the_charts_own_certificate_is_for_the_name_that_the_api_server_calls(
         assert called in names.get_values_for_type(x509.DNSName)
 
 
+def test_the_charts_certificate_and_cert_managers_are_two_secrets(rendered: dict[str, list[Body]]) -> None:
+    """Helm takes over no object that somebody else made, so that of one name there would be no way back."""
+    (made,) = of_kind(rendered["defaults"], "Secret", "-tls")
+    (issued,) = of_kind(rendered["production"], "Certificate")
+    assert issued["spec"]["secretName"] != made["metadata"]["name"]
+    (deployment,) = of_kind(rendered["production"], "Deployment", "-operator")
+    mounted = [volume.get("secret", {}) for volume in deployment["spec"]["template"]["spec"]["volumes"]]
+    assert issued["spec"]["secretName"] in {secret.get("secretName") for secret in mounted}
+
+
 REFUSED: dict[str, tuple[Body, str]] = {
+    "an affinity that no Pod could meet": (
+        {"operator": {"affinity": affinity_to("cache")}},
+        "set sandbox.arch",
+    ),
     "a name that is misspelt": ({"opertor": {}}, "additional properties 'opertor' not allowed"),
     "a value of the wrong type": (
         {"metrics": {"port": "http"}},
@@ -413,6 +490,20 @@ def test_what_makes_no_sense_is_refused_in_words(case: str, generate: ModuleType
     with pytest.raises(HelmError) as refusal:
         generate.render(values)
     assert words in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "unknown"),
+    [
+        ({}, False),
+        ({"canary": {"enabled": False}}, True),
+        ({"canary": {"enabled": False}, "sandbox": {"networkEnforced": False}}, False),
+    ],
+)
+def test_the_notes_say_where_nobody_finds_out_about_the_network(
+    values: Body, unknown: bool, generate: ModuleType
+) -> None:
+    assert ("NetworkIsolated stays Unknown" in generate.render(values)["NOTES.txt"]) is unknown
 
 
 def test_every_value_has_a_schema_and_every_schema_a_value(generate: ModuleType) -> None:

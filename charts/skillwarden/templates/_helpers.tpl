@@ -15,8 +15,10 @@
 
 {{- define "skillwarden.webhook" -}}{{ include "skillwarden.fullname" . }}-webhook{{- end -}}
 
+{{- /* cert-manager's has a name of its own: Helm takes over no Secret that somebody else made, so that there was no way back. */ -}}
 {{- define "skillwarden.webhookSecret" -}}
-{{- .Values.webhook.certificate.existingSecret | default (printf "%s-tls" (include "skillwarden.webhook" .)) -}}
+{{- $made := ternary "issued-tls" "tls" .Values.webhook.certificate.certManager.enabled -}}
+{{- .Values.webhook.certificate.existingSecret | default (printf "%s-%s" (include "skillwarden.webhook" .) $made) -}}
 {{- end -}}
 
 {{- define "skillwarden.webhookNames" -}}
@@ -118,6 +120,16 @@ tolerations: {{- toYaml . | nindent 2 }}
 {{- with $pod.affinity }}
 affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end -}}
+
+{{- /* Sandboxes run on the architecture of the operator that acts, where none is named: all of them need the same, or each
+change of leader would make every lock and sandbox anew. The first Pod of such a set may go anywhere. */ -}}
+{{- define "skillwarden.oneArchitecture" -}}
+podAffinity:
+  requiredDuringSchedulingIgnoredDuringExecution:
+    - topologyKey: kubernetes.io/arch
+      labelSelector:
+        matchLabels: {{- include "skillwarden.operatorSelector" . | nindent 10 }}
 {{- end -}}
 
 {{- /* Proxies, authorities and the index's credentials: the same for whatever reaches out. */ -}}

@@ -22,6 +22,10 @@
 {{- if and (not $v.operator.serviceAccount.create) (not $v.operator.serviceAccount.name) -}}
 {{- fail "operator.serviceAccount.create is off, so operator.serviceAccount.name must name the account that exists." -}}
 {{- end -}}
+{{- /* Kubernetes counts a Pod for such terms only where it matches every one of them: two of different selectors match none. */ -}}
+{{- if and (dig "podAffinity" "requiredDuringSchedulingIgnoredDuringExecution" "" $v.operator.affinity) (not $v.sandbox.arch) -}}
+{{- fail "operator.affinity requires other Pods (podAffinity), which cannot be joined with what holds the operators to one architecture: set sandbox.arch, the architecture that sandboxes run on." -}}
+{{- end -}}
 {{- if and $v.audit.file.existingClaim (not $v.audit.file.enabled) -}}
 {{- fail "audit.file.existingClaim is given, but audit.file.enabled is off: turn it on, or leave the claim empty." -}}
 {{- end -}}
