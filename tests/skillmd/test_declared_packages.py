@@ -32,6 +32,33 @@ def test_an_entry_of_inline_metadata_is_refused_at_its_line(tmp_path: Path) -> N
     assert refused(folder)[0].startswith("main.py:5: error: ")
 
 
+@pytest.mark.parametrize(
+    ("sentence", "toml", "words"),
+    [
+        (
+            "a text for the list",
+            'x = 1\ndependencies = "requests"',
+            "main.py:3: error: dependencies must be a list",
+        ),
+        ("a table for the list", "dependencies = {}", "main.py:2: error: dependencies must be a list"),
+        ("a number in the list", "dependencies = [7]", "main.py:2: error: dependencies[0] is not a text"),
+        ("a list in the list", 'dependencies = [["a"]]', "main.py:2: error: dependencies[0] is not a text"),
+        ("a number of too many digits", f"x = {'1' * 5000}", "main.py:2: error: its inline metadata"),
+        ("no TOML", "dependencies", "main.py:2: error: its inline metadata"),
+    ],
+)
+def test_inline_metadata_is_refused_with(sentence: str, toml: str, words: str, tmp_path: Path) -> None:
+    inline = "".join(f"# {line}\n" for line in toml.splitlines())
+    lines = refused(make_folder(tmp_path, files={"main.py": f"# /// script\n{inline}# ///\n"}))
+    assert any(line.startswith(words) for line in lines), lines
+
+
+@pytest.mark.parametrize("written", ["[npm]", "{npm: 1}", "7", "[[]]"])
+def test_a_package_manager_that_is_no_text_is_refused_at_its_line(written: str, tmp_path: Path) -> None:
+    [line] = refused(make_folder(tmp_path, f"package_manager: {written}\n"))
+    assert line.startswith("SKILL.md:4: error: package_manager")
+
+
 def test_an_option_line_of_requirements_is_refused_at_its_line(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, files={"requirements.txt": "six\n\n--index-url=https://example.org\n"})
     assert refused(folder)[0].startswith("requirements.txt:3: error: ")
@@ -59,6 +86,12 @@ def test_a_package_json_declares_dependencies_and_not_what_is_for_development(tm
         ("an alias", '{"dependencies": {"a": "npm:b@1"}}', "package.json:1: error"),
         ("overrides", '{"overrides": {"a": "1"}}', "overrides cannot be honoured"),
         ("workspaces", '{"workspaces": ["x"]}', "workspaces cannot be honoured"),
+        (
+            "a table for a range",
+            '{"dependencies": {\n"a": {"version": "1"}}}',
+            "package.json:2: error: dependencies.a",
+        ),
+        ("a number for a range", '{"x": "a",\n"dependencies": {\n"a": 1}}', "package.json:3: error"),
         ("dependencies that are a list", '{"dependencies": ["a"]}', "dependencies is not an object"),
     ],
 )

@@ -18,6 +18,7 @@ from ..domain.package import DeclaredPackage
 from ..domain.skill import NodeManager
 from ..resolve.intake import parse_python
 from ..resolve.intake_npm import parse_node
+from ..resolve.intake_text import printable
 from .files import Folder
 from .frontmatter import Frontmatter
 from .needs import Offer
@@ -165,14 +166,50 @@ def _inline(path: str, text: str, remarks: Remarks) -> Iterator[Entry]:
         first = text.count("\n", 0, match.start("toml")) + 1
         lines = match["toml"].splitlines()
         plain = "\n".join(line[2:] if line.startswith("# ") else line[1:] for line in lines)
-        try:
-            metadata = tomllib.loads(plain)
-        except tomllib.TOMLDecodeError as error:
-            remarks.error(path, first, f"its inline metadata (PEP 723) is not TOML: {error}.")
-            continue
-        for item in metadata.get("dependencies", []):
-            at = next((n for n, line in enumerate(lines) if str(item) in line), 0)
-            yield Entry(str(item), path, first + at)
+        metadata = _toml(plain, path, first, "its inline metadata (PEP 723)", remarks)
+        yield from _toml_list(
+            metadata.get("dependencies"), "dependencies", Source(path, tuple(lines), first), remarks
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file's lines, or those of a piece of it that begins at line ``first``."""
+
+    file: str
+    lines: tuple[str, ...]
+    first: int = 1
+
+    def line(self, *texts: str) -> int:
+        """Return the line of the first text that is there."""
+        for text in texts:
+            for number, line in enumerate(self.lines, start=self.first):
+                if text in line:
+                    return number
+        return self.first
+
+
+def _toml(text: str, file: str, first: int, what: str, remarks: Remarks) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    # Besides its own error: a number of too many digits, and nesting.
+    except (ValueError, RecursionError) as error:
+        remarks.error(file, first, f"{what} is not TOML: {error}.")
+        return {}
+
+
+def _toml_list(value: Any, name: str, source: Source, remarks: Remarks) -> Iterator[Entry]:
+    if value is None:
+        return
+    line = source.line(name.rpartition(".")[2])
+    if not isinstance(value, list):
+        remarks.error(source.file, line, f"{name} must be a list of requirements, such as ['pandas>=2.2'].")
+        return
+    for index, item in enumerate(value):
+        if isinstance(item, str):
+            yield Entry(item, source.file, source.line(f'"{item}"', f"'{item}'", name.rpartition(".")[2]))
+        else:
+            remarks.error(source.file, line, f"{name}[{index}] is not a text.", "Put it in quotes.")
 
 
 def _package_json(folder: Folder, remarks: Remarks) -> Iterator[Entry]:
@@ -203,21 +240,32 @@ def _package_json(folder: Folder, remarks: Remarks) -> Iterator[Entry]:
             remarks.error(PACKAGE_JSON, _line_of(text, f'"{table}"'), f"{table} is not an object.")
             continue
         for name, wanted in items.items():
+            line = _line_of(text, f'"{table}"', json.dumps(name, ensure_ascii=False))
+            if not isinstance(wanted, str):
+                message = (
+                    f"{table}.{printable(name)} must be a text with a range of versions, such as '^4.17.21'."
+                )
+                remarks.error(PACKAGE_JSON, line, message)
+                continue
             spec = "" if wanted in {"", "*", "latest"} else f"@{wanted}"
-            yield Entry(f"{name}{spec}", PACKAGE_JSON, _line_of(text, f'"{name}"'))
+            yield Entry(f"{name}{spec}", PACKAGE_JSON, line)
 
 
-def _line_of(text: str, needle: str) -> int:
-    return text.count("\n", 0, max(text.find(needle), 0)) + 1
+def _line_of(text: str, *needles: str) -> int:
+    """Return the line of the last text, looked for behind the ones before it."""
+    at = 0
+    for needle in needles:
+        at = max(text.find(needle, at), at)
+    return text.count("\n", 0, at) + 1
 
 
 def _choose_manager(front: Frontmatter, folder: Folder, declared: Declared, remarks: Remarks) -> None:
     written = front.fields.get("package_manager")
     if written is not None:
         known = {manager.value: manager for manager in NodeManager}
-        if written in known:
+        if isinstance(written, str) and written in known:
             declared.manager = known[written]
-        elif written not in {"pip", "uv"}:
+        elif written not in ("pip", "uv"):
             text = f"package_manager {written!r:.40} is not one of {', '.join(known)}."
             remarks.error(front.file, front.line("package_manager"), text)
         return
