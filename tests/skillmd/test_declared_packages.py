@@ -156,3 +156,122 @@ def test_imports_of_javascript_are_proposed(tmp_path: Path) -> None:
 def test_code_that_is_no_python_3_proposes_nothing_and_stops_nothing(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, files={"main.py": "print 'hello'\nimport numpy\n", "deep.py": "(" * 5000})
     assert not any("numpy" in line for line in said(folder))
+
+
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-pdf.txt", "requirements/base.txt"])
+@pytest.mark.parametrize("base", ["", "scripts/"])
+def test_requirement_files_declare_at_the_top_and_in_a_folder_there(
+    file: str, base: str, tmp_path: Path
+) -> None:
+    files: dict[str, str | bytes] = {f"{base}{file}": "six\nrich>=13\n", "scripts/run.py": ""}
+    if base and "/" in file:
+        lines = said(make_folder(tmp_path, files=files))
+        assert lines[0].startswith(f"{base}{file}:1: note: it is not read")
+    else:
+        spec = spec_of(make_folder(tmp_path, files=files))
+        assert spec["packages"] == {"python": ["six", "rich>=13"]}
+
+
+def test_an_entry_of_a_requirement_file_among_scripts_is_refused_at_its_line(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, files={"scripts/requirements.txt": "six\n-e .\n"})
+    assert refused(folder)[0].startswith("scripts/requirements.txt:2: error: ")
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("assets/template/requirements.txt", "is not read"),
+        ("references/requirements.txt", "is not read"),
+        ("assets/package.json", "is not read"),
+        ("examples/pyproject.toml", "is not read"),
+        ("requirements-dev.txt", "for development"),
+        ("dev-requirements.txt", "for development"),
+        ("requirements.in", "is not read"),
+        ("Pipfile", "is not read"),
+        ("uv.lock", "is not read"),
+        ("scripts/environment.yml", "is not read"),
+    ],
+)
+def test_a_file_that_declares_nothing_of_the_skills_is_said(file: str, words: str, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, files={"main.py": "", file: "{}"})
+    [line] = said(folder)
+    assert line.startswith(f"{file}:1: note: ")
+    assert words in line
+    assert "packages" not in spec_of(folder)
+
+
+def test_a_package_json_among_scripts_declares_and_a_second_one_is_said(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {
+        "package.json": '{\n"dependencies": {\n"a": "1"}}',
+        "scripts/package.json": '{"type": "module",\n"dependencies": {\n"b": "2"}}',
+        "scripts/package-lock.json": "{}",
+        "scripts/run.mjs": "",
+    }
+    folder = make_folder(tmp_path, files=files)
+    assert spec_of(folder)["packages"]["node"]["dependencies"] == ["a@1", "b@2"]
+    lines = said(folder)
+    assert any(line.startswith("scripts/package.json:3: note: ") and "together" in line for line in lines)
+    assert any(line.startswith("scripts/package-lock.json:1: note: ") for line in lines)
+    (folder / "scripts/package.json").write_text('{\n"dependencies": {"a": "2"}}')
+    assert refused(folder)[0].startswith("scripts/package.json:2: error: ")
+
+
+def test_a_pyproject_declares_its_dependencies_and_says_what_is_optional(tmp_path: Path) -> None:
+    text = """[project]
+name = "csv-stats"
+dependencies = [
+  "six",
+  "rich>=13",
+]
+
+[project.optional-dependencies]
+plots = ["matplotlib"]
+
+[dependency-groups]
+dev = ["pytest"]
+"""
+    folder = make_folder(tmp_path, files={"pyproject.toml": text, "main.py": ""})
+    assert spec_of(folder)["packages"] == {"python": ["six", "rich>=13"]}
+    lines = said(folder)
+    assert [line.partition(" is optional")[0] for line in lines] == [
+        "pyproject.toml:9: note: optional-dependencies.plots",
+        "pyproject.toml:12: note: dependency-groups.dev",
+    ]
+    (folder / "pyproject.toml").write_text(text.replace("rich>=13", "rich @ file:///x"))
+    assert refused(folder)[0].startswith("pyproject.toml:5: error: ")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "text", "words"),
+    [
+        ("no TOML", "[project\n", "pyproject.toml:1: error: it is not TOML"),
+        ("a project that is none", "project = 1\n", "pyproject.toml:1: error: project is not a table"),
+        ("a text for a list", "[project]\ndependencies = 'a'\n", "pyproject.toml:2: error: project.dep"),
+        (
+            "packages in another format",
+            "[tool.poetry.dependencies]\npython = '^3.11'\nsix = '^1'\n",
+            "pyproject.toml:1: error: tool.poetry.dependencies cannot be read",
+        ),
+        (
+            "packages from elsewhere",
+            "[project]\ndependencies = ['six']\n[tool.uv.sources]\nsix = {path = 'x'}\n",
+            "pyproject.toml:3: error: tool.uv.sources cannot be honoured",
+        ),
+    ],
+)
+def test_a_pyproject_is_refused_with(sentence: str, text: str, words: str, tmp_path: Path) -> None:
+    [line] = refused(make_folder(tmp_path, files={"pyproject.toml": text}))
+    assert line.startswith(words)
+
+
+def test_a_script_that_takes_packages_from_elsewhere_is_refused(tmp_path: Path) -> None:
+    code = "# /// script\n# dependencies = ['six']\n# [tool.uv.sources]\n# six = {path = 'x'}\n# ///\n"
+    [line] = refused(make_folder(tmp_path, files={"main.py": code}))
+    assert line.startswith("main.py:3: error: tool.uv.sources cannot be honoured")
+
+
+def test_a_name_that_stands_twice_in_a_package_json_is_refused_with_both_lines(tmp_path: Path) -> None:
+    text = '{"dependencies": {\n"a": "1",\n"b": "1",\n"a": "2"}}'
+    [line] = refused(make_folder(tmp_path, files={"package.json": text}))
+    assert line.startswith("package.json:4: error: ")
+    assert "first at line 2" in line

@@ -85,6 +85,18 @@ def test_the_lower_case_spelling_of_skill_md_is_taken(tmp_path: Path) -> None:
             "not YAML",
         ),
         ("aliases", "---\nname: a\ndescription: &x b\ntitle: *x\n---\n", 4, "aliases (*name) are not taken"),
+        (
+            "a field twice",
+            "---\nname: a\ndescription: b\npackages: [six]\npackages: [rich]\n---\n",
+            5,
+            "'packages' is written twice, at lines 4 and 5",
+        ),
+        (
+            "a field twice inside of another",
+            "---\nname: a\ndescription: b\nmetadata:\n  openclaw:\n    os: [linux]\n    os: [darwin]\n---\n",
+            7,
+            "'os' is written twice, at lines 6 and 7",
+        ),
         ("too much of it", f"---\nname: a\n#{'x' * MAX_FRONTMATTER_BYTES}\n---\n", 1, "larger than"),
         ("nesting that would exhaust the stack", f"---\nname: {'[' * 5000}\n---\n", None, "frontmatter"),
     ],
@@ -263,8 +275,12 @@ def some(names: list[str]) -> st.SearchStrategy[dict[str, object]]:
 
 
 def as_toml(value: object) -> str:
-    """Return a value in TOML's inline form; what TOML has no word for is left as it is, and then no TOML."""
+    """Return a value in TOML's inline form."""
     match value:
+        case None:
+            return "''"
+        case float():
+            return str(value)
         case dict():
             inner = ", ".join(f"{json.dumps(name)} = {as_toml(item)}" for name, item in value.items())
             return f"{{{inner}}}"

@@ -58,6 +58,38 @@ def test_a_package_that_brings_a_command_is_declared_for_it(tmp_path: Path) -> N
     assert "commands" not in spec.get("runtime", {})
 
 
+def test_a_package_that_is_offered_for_no_command_that_is_asked_is_declared(tmp_path: Path) -> None:
+    install = [
+        {"kind": "uv", "package": "pandas", "bins": ["x"]},
+        {"kind": "node", "package": "other-x", "bins": ["x"]},
+        {"kind": "uv", "package": "rich"},
+        {"kind": "node", "package": "prettier", "bins": ["prettier"]},
+    ]
+    folder = make_folder(tmp_path, f"metadata: {json.dumps({'openclaw': {'install': install}})}\n")
+    spec = spec_of(folder)
+    assert spec["packages"] == {"python": ["pandas", "rich"], "node": {"dependencies": ["prettier"]}}
+    assert "packages" not in spec_of(folder, without=frozenset({"install"}))
+
+
+def test_an_offer_is_declared_though_another_files_entry_stands_at_its_line(tmp_path: Path) -> None:
+    install = [
+        {"kind": "uv", "package": "yt-dlp", "bins": ["yt-dlp"]},
+        {"kind": "uv", "package": "ruff", "bins": ["ruff"]},
+    ]
+    client = {"requires": {"bins": ["yt-dlp", "ruff"]}, "install": install}
+    front = f"metadata: {json.dumps({'openclaw': client})}\n"
+    folder = make_folder(tmp_path, front, {"requirements.txt": "\n\n\nsix\n"})
+    assert spec_of(folder)["packages"] == {"python": ["six", "yt-dlp", "ruff"]}
+
+
+def test_an_installation_that_is_not_made_and_not_asked_for_is_said(tmp_path: Path) -> None:
+    install = [{"kind": "brew", "formula": "ffmpeg", "bins": ["ffmpeg", "ffprobe"]}]
+    folder = make_folder(tmp_path, f"metadata: {json.dumps({'openclaw': {'install': install}})}\n")
+    [line] = [line for line in said(folder) if "by brew (ffmpeg)" in line]
+    assert line.startswith("SKILL.md:4: note: ")
+    assert "ffmpeg, ffprobe" in line
+
+
 @pytest.mark.parametrize(
     ("sentence", "client", "words"),
     [

@@ -67,7 +67,8 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
 ) -> None:
     """Print the manifests of skills that are folders with a SKILL.md; remarks go to standard error.
 
-    Packages come from the frontmatter, requirements.txt, package.json and the inline metadata of scripts.
+    Packages come from the frontmatter, requirement files, pyproject.toml, package.json and the inline metadata
+    of scripts.
     What scripts import but nobody declares is proposed, with its evidence, and added only with
     --take-proposals.
 

@@ -1,15 +1,14 @@
 """The packages that a skill's folder declares, wherever its author wrote them down.
 
-Frontmatter (``packages``, ``node_packages``), ``requirements.txt``, ``package.json`` and the inline metadata
-of scripts (PEP 723) are declarations. Intake judges each entry; here they get their file and line.
+Frontmatter (``packages``, ``node_packages``), requirement files, ``pyproject.toml``, ``package.json`` and the
+inline metadata of scripts (PEP 723) are declarations. Intake judges each entry; here they get their file and
+line.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,41 +17,20 @@ from ..domain.package import DeclaredPackage
 from ..domain.skill import NodeManager
 from ..resolve.intake import parse_python
 from ..resolve.intake_npm import parse_node
-from ..resolve.intake_text import printable
+from .declared_node import read_node
+from .declared_python import read_python
+from .entry import Entry
 from .files import Folder
 from .frontmatter import Frontmatter
 from .needs import Offer
 from .plain_yaml import Place
 from .problems import Remarks
 
-REQUIREMENTS = "requirements.txt"
-PACKAGE_JSON = "package.json"
-#: PEP 723: a block of comments that holds TOML.
-_INLINE = re.compile(r"(?m)^# /// script[ \t]*\r?$\n(?P<toml>(?:^#(?:| .*)\r?$\n)+?)^# ///[ \t]*\r?$")
 _LOCKFILES = {
     "yarn.lock": NodeManager.YARN,
     "pnpm-lock.yaml": NodeManager.PNPM,
     "package-lock.json": NodeManager.NPM,
 }
-#: Of package.json: what an installation without development tools would bring, or would be changed by.
-_READ_TABLES = ("dependencies", "optionalDependencies")
-_REFUSED_TABLES = (
-    "overrides",
-    "resolutions",
-    "peerDependencies",
-    "bundleDependencies",
-    "bundledDependencies",
-    "workspaces",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One declared package, as written."""
-
-    text: str
-    file: str
-    line: int
 
 
 @dataclass(slots=True)
@@ -81,10 +59,8 @@ def read_declared(front: Frontmatter, folder: Folder, remarks: Remarks) -> Decla
     """Return what a folder declares; what cannot be read is remarked."""
     declared = Declared()
     _from_frontmatter(front, declared, remarks)
-    declared.python += _requirements(folder, remarks)
-    for path in folder.named(".py"):
-        declared.python += _inline(path, folder.text(path) or "", remarks)
-    declared.node += _package_json(folder, remarks)
+    declared.python += read_python(folder, remarks)
+    declared.node += read_node(folder, remarks)
     _choose_manager(front, folder, declared, remarks)
     return declared
 
@@ -92,7 +68,9 @@ def read_declared(front: Frontmatter, folder: Folder, remarks: Remarks) -> Decla
 def add_offer(declared: Declared, offer: Offer, file: str) -> None:
     """Declare the package that brings a command."""
     entries = declared.python if offer.ecosystem == "python" else declared.node
-    entries.append(Entry(offer.package, file, offer.line))
+    entry = Entry(offer.package, file, offer.line)
+    if entry not in entries:
+        entries.append(entry)
 
 
 def check_entries(declared: Declared, remarks: Remarks) -> tuple[DeclaredPackage, ...]:
@@ -149,116 +127,6 @@ def _list(front: Frontmatter, value: Any, place: Place, remarks: Remarks) -> lis
     return found
 
 
-def _requirements(folder: Folder, remarks: Remarks) -> Iterator[Entry]:
-    text = folder.text(REQUIREMENTS)
-    if text is None:
-        if REQUIREMENTS in folder.files:
-            remarks.error(REQUIREMENTS, None, "it is not UTF-8 text.")
-        return
-    for number, line in enumerate(text.splitlines(), start=1):
-        # Comments as pip takes them.
-        if written := re.sub(r"(^|\s)#.*$", "", line).strip():
-            yield Entry(written, REQUIREMENTS, number)
-
-
-def _inline(path: str, text: str, remarks: Remarks) -> Iterator[Entry]:
-    for match in _INLINE.finditer(text):
-        first = text.count("\n", 0, match.start("toml")) + 1
-        lines = match["toml"].splitlines()
-        plain = "\n".join(line[2:] if line.startswith("# ") else line[1:] for line in lines)
-        metadata = _toml(plain, path, first, "its inline metadata (PEP 723)", remarks)
-        yield from _toml_list(
-            metadata.get("dependencies"), "dependencies", Source(path, tuple(lines), first), remarks
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A file's lines, or those of a piece of it that begins at line ``first``."""
-
-    file: str
-    lines: tuple[str, ...]
-    first: int = 1
-
-    def line(self, *texts: str) -> int:
-        """Return the line of the first text that is there."""
-        for text in texts:
-            for number, line in enumerate(self.lines, start=self.first):
-                if text in line:
-                    return number
-        return self.first
-
-
-def _toml(text: str, file: str, first: int, what: str, remarks: Remarks) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    # Besides its own error: a number of too many digits, and nesting.
-    except (ValueError, RecursionError) as error:
-        remarks.error(file, first, f"{what} is not TOML: {error}.")
-        return {}
-
-
-def _toml_list(value: Any, name: str, source: Source, remarks: Remarks) -> Iterator[Entry]:
-    if value is None:
-        return
-    line = source.line(name.rpartition(".")[2])
-    if not isinstance(value, list):
-        remarks.error(source.file, line, f"{name} must be a list of requirements, such as ['pandas>=2.2'].")
-        return
-    for index, item in enumerate(value):
-        if isinstance(item, str):
-            yield Entry(item, source.file, source.line(f'"{item}"', f"'{item}'", name.rpartition(".")[2]))
-        else:
-            remarks.error(source.file, line, f"{name}[{index}] is not a text.", "Put it in quotes.")
-
-
-def _package_json(folder: Folder, remarks: Remarks) -> Iterator[Entry]:
-    text = folder.text(PACKAGE_JSON)
-    if text is None:
-        if PACKAGE_JSON in folder.files:
-            remarks.error(PACKAGE_JSON, None, "it is not UTF-8 text.")
-        return
-    try:
-        manifest = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        remarks.error(PACKAGE_JSON, getattr(error, "lineno", None), f"it is not JSON: {error}.")
-        return
-    if not isinstance(manifest, dict):
-        remarks.error(PACKAGE_JSON, 1, "it is not an object.")
-        return
-    for table in _REFUSED_TABLES:
-        if manifest.get(table):
-            line = _line_of(text, f'"{table}"')
-            fix = "Declare what the skill itself needs in dependencies, and remove it."
-            remarks.error(PACKAGE_JSON, line, f"{table} cannot be honoured.", fix)
-    if manifest.get("devDependencies"):
-        line = _line_of(text, '"devDependencies"')
-        remarks.note(PACKAGE_JSON, line, "devDependencies are for development, and are not installed.")
-    for table in _READ_TABLES:
-        items = manifest.get(table) or {}
-        if not isinstance(items, dict):
-            remarks.error(PACKAGE_JSON, _line_of(text, f'"{table}"'), f"{table} is not an object.")
-            continue
-        for name, wanted in items.items():
-            line = _line_of(text, f'"{table}"', json.dumps(name, ensure_ascii=False))
-            if not isinstance(wanted, str):
-                message = (
-                    f"{table}.{printable(name)} must be a text with a range of versions, such as '^4.17.21'."
-                )
-                remarks.error(PACKAGE_JSON, line, message)
-                continue
-            spec = "" if wanted in {"", "*", "latest"} else f"@{wanted}"
-            yield Entry(f"{name}{spec}", PACKAGE_JSON, line)
-
-
-def _line_of(text: str, *needles: str) -> int:
-    """Return the line of the last text, looked for behind the ones before it."""
-    at = 0
-    for needle in needles:
-        at = max(text.find(needle, at), at)
-    return text.count("\n", 0, at) + 1
-
-
 def _choose_manager(front: Frontmatter, folder: Folder, declared: Declared, remarks: Remarks) -> None:
     written = front.fields.get("package_manager")
     if written is not None:
@@ -275,3 +143,6 @@ def _choose_manager(front: Frontmatter, folder: Folder, declared: Declared, rema
         remarks.error(there[0], None, text, "Remove all but one, or write package_manager.")
     elif there:
         declared.manager = _LOCKFILES[there[0]]
+    for path in folder.files:
+        if declared.node and "/" in path and path.rpartition("/")[2] in _LOCKFILES:
+            remarks.note(path, 1, "it is not read: a lockfile counts at the top of a skill.")

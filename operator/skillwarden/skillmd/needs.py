@@ -124,7 +124,7 @@ class _ClientReader:
 
     def _from_text(self, text: str, place: Place) -> Any:
         try:
-            return load_document(text).value
+            return load_document(text, first_line=self._front.line(*place)).value
         except YamlTextError as error:
             self._error(place, f"{_dotted(place)} cannot be read: {error.message}")
             return None
@@ -142,7 +142,7 @@ class _ClientReader:
                     self._variables([item] if isinstance(item, str) else item, at)
                 case "os":
                     self._system(item, at)
-                case "install":
+                case "install" if "install" not in self._without:
                     self._offers(item, at)
                 case _ if name in _SHOWN:
                     continue
