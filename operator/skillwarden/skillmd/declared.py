@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..domain.errors import Refusal
@@ -17,6 +17,7 @@ from ..domain.package import DeclaredPackage
 from ..domain.skill import NodeManager
 from ..resolve.intake import parse_python
 from ..resolve.intake_npm import parse_node
+from ..resolve.intake_text import printable
 from .declared_node import read_node
 from .declared_python import read_python
 from .entry import Entry
@@ -74,12 +75,48 @@ def add_offer(declared: Declared, offer: Offer, file: str) -> None:
 
 
 def check_entries(declared: Declared, remarks: Remarks) -> tuple[DeclaredPackage, ...]:
-    """Return what intake takes of the entries; each that it refuses is an error with file and line."""
+    """Return what intake takes of the entries; each that it refuses is an error with file and line.
+
+    Python packages that several places declare become one entry, with the range and the extras of all.
+    """
+    declared.python = _merged(declared.python, remarks)
     python = parse_python(declared.texts("python"))
     node = parse_node(declared.texts("node"))
     _remark_refusals(python.refusals, declared.python, declared.texts("python"), remarks)
     _remark_refusals(node.refusals, declared.node, declared.texts("node"), remarks)
     return (*python.declared, *node.declared)
+
+
+def _merged(entries: list[Entry], remarks: Remarks) -> list[Entry]:
+    merged: dict[str, Entry] = {}
+    for entry in entries:
+        package = _package(entry)
+        # What intake refuses stands for itself, and is refused as written.
+        key = package.name if package else f"as written: {entry.text}"
+        first = merged.setdefault(key, entry)
+        before = _package(first)
+        if first is entry or package is None or before is None:
+            continue
+        both = Entry(_both(before, package).requirement, entry.file, entry.line)
+        if refusals := parse_python([both.text]).refusals:
+            message = (
+                f"{printable(entry.text)} does not go together with {printable(first.text)}"
+                f" ({first.file}:{first.line}): {refusals[0].message}"
+            )
+            remarks.error(entry.file, entry.line, message, refusals[0].fix, code=refusals[0].code)
+        elif both.text != before.requirement:
+            merged[key] = both
+    return list(merged.values())
+
+
+def _package(entry: Entry) -> DeclaredPackage | None:
+    return next(iter(parse_python([entry.text]).declared), None)
+
+
+def _both(one: DeclaredPackage, other: DeclaredPackage) -> DeclaredPackage:
+    parts = {part for item in (one, other) for part in item.specifier.split(",") if part}
+    extras = tuple(sorted({*one.extras, *other.extras}))
+    return replace(one, extras=extras, specifier=",".join(sorted(parts)))
 
 
 def _remark_refusals(

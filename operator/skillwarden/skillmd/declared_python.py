@@ -17,6 +17,9 @@ _REQUIREMENTS = re.compile(
     re.IGNORECASE,
 )
 _PYPROJECT = re.compile(r"(?:[^/]+/)*pyproject\.toml")
+_COMMENT = re.compile(r"(^|\s+)#.*$")
+#: What pip-compile and uv write behind a pin.
+_HASH = re.compile(r"(?<=\s)--hash[=\s]\s*[a-z0-9]+:[0-9a-fA-F]+(?=\s|$)")
 _DEVELOPMENT = frozenset({"build", "ci", "dev", "develop", "development", "doc", "docs", "lint", "test"})
 _DEVELOPMENT |= {"testing", "tests"}
 #: Declarations in formats that are not read.
@@ -59,7 +62,7 @@ def read_python(folder: Folder, remarks: Remarks) -> Iterator[Entry]:
         if _DEVELOPMENT & set(re.split(r"[-_./]", path.lower())):
             remarks.note(path, 1, "what it declares is for development, and is not installed.")
         else:
-            yield from _requirements(path, text)
+            yield from _requirements(path, text, remarks)
     for path, text in declaring(folder, _PYPROJECT, remarks):
         yield from _pyproject(_Toml(path, text), remarks)
     for path in folder.named(".py"):
@@ -72,11 +75,31 @@ def read_python(folder: Folder, remarks: Remarks) -> Iterator[Entry]:
             remarks.note(path, 1, "it is not read, whatever packages it names.", _INSTEAD)
 
 
-def _requirements(path: str, text: str) -> Iterator[Entry]:
-    for number, line in enumerate(text.splitlines(), start=1):
-        # Comments as pip takes them.
-        if written := re.sub(r"(^|\s)#.*$", "", line).strip():
-            yield Entry(written, path, number)
+def _requirements(path: str, text: str, remarks: Remarks) -> Iterator[Entry]:
+    hashed = 0
+    for number, line in _logical_lines(text):
+        written, hashes = _HASH.subn("", line)
+        if written.strip():
+            yield Entry(written.strip(), path, number)
+        hashed = hashed or (number if hashes else 0)
+    if hashed:
+        message = (
+            "its hashes are not used: the lock of the skill holds the hash of each artefact that is judged."
+        )
+        remarks.note(path, hashed, message)
+
+
+def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield lines as pip takes them, numbered: continued behind a backslash, but for comments."""
+    first = 0
+    pieces: list[str] = []
+    for number, line in enumerate([*text.splitlines(), ""], start=1):
+        plain = _COMMENT.sub("", line)
+        first = first if pieces else number
+        pieces.append(plain.removesuffix("\\"))
+        if not (plain == line and line.endswith("\\")):
+            yield first, "".join(pieces)
+            pieces = []
 
 
 def _inline(path: str, text: str, remarks: Remarks) -> Iterator[Entry]:

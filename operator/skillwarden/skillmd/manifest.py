@@ -268,6 +268,12 @@ def _environment(needs: Needs, choices: Choices, file: str, remarks: Remarks) ->
                 f"Give --env {wanted.text}=VALUE (not for secrets: whoever reads the Skill sees it), or leave"
                 " it out with --without requires.env.",
             )
+    known = {*given, *(wanted.text for wanted in needs.variables)}
+    for wanted in needs.optional:
+        if wanted.text not in known:
+            known.add(wanted.text)
+            text = f"the environment variable {wanted.text} is optional, and not set."
+            remarks.note(file, wanted.line, text, f"Give --env {wanted.text}=VALUE to set it.")
     return [{"name": name, "value": value} for name, value in given.items()]
 
 
