@@ -336,3 +336,75 @@ def test_what_several_files_ask_of_a_package_and_no_version_meets_is_refused(tmp
     [line] = refused(make_folder(tmp_path, files=files))
     assert line.startswith("scripts/requirements.txt:1: error: six==1.15.0 does not go together with")
     assert "(requirements.txt:2)" in line
+
+
+@pytest.mark.parametrize(
+    ("code", "package"),
+    [
+        ("from google import genai", "google-genai"),
+        ("from google.genai import types", "google-genai"),
+        ("import google.generativeai as genai", "google-generativeai"),
+        ("from google.cloud import storage", "google-cloud-storage"),
+        ("import google.cloud.storage.bucket", "google-cloud-storage"),
+        ("from google.cloud.storage import Client", "google-cloud-storage"),
+        ("from google.oauth2.service_account import Credentials", "google-auth"),
+        ("from googleapiclient.discovery import build", "google-api-python-client"),
+        ("from azure.storage.blob import BlobClient", "azure-storage-blob"),
+        ("from azure.identity import DefaultAzureCredential", "azure-identity"),
+        ("import snowflake.connector", "snowflake-connector-python"),
+        ("from ruamel.yaml import YAML", "ruamel-yaml"),
+        ("from zope.interface import Interface", "zope-interface"),
+        ("from opentelemetry import trace", "opentelemetry-api"),
+        ("import whisper", "openai-whisper"),
+        ("from pdfminer.high_level import extract_text", "pdfminer-six"),
+        ("import memcache", "python-memcached"),
+        ("from Xlib import X", "python-xlib"),
+        ("import ffmpeg", "ffmpeg-python"),
+        ("import whois", "python-whois"),
+        ("import docx", "python-docx"),
+        ("import jwt", "pyjwt"),
+        ("import attr", "attrs"),
+        ("import slack_sdk", "slack-sdk"),
+        ("import requests.adapters", "requests"),
+        ("from numpy import *", "numpy"),
+    ],
+)
+def test_an_import_is_declared_as_the_distribution_that_has_the_module(
+    code: str, package: str, tmp_path: Path
+) -> None:
+    folder = make_folder(tmp_path, files={"main.py": f"{code}\n"})
+    assert spec_of(folder, take_proposals=True)["packages"] == {"python": [package]}
+    declared = make_folder(tmp_path / "declared", f"packages: [{package}]\n", {"main.py": f"{code}\n"})
+    assert said(declared) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "imported"),
+    [
+        ("import google", "google"),
+        ("import azure, sys", "azure"),
+        ("from google.api import annotations_pb2", "google.api.annotations_pb2"),
+        ("from google.cloud import nothing_known", "google.cloud.nothing_known"),
+        ("from azure.storage.unheard_of import A, B", "azure.storage.unheard_of"),
+        ("import pkg_resources", "pkg_resources"),
+    ],
+)
+def test_an_import_that_no_evidence_names_a_distribution_of_declares_nothing(
+    code: str, imported: str, tmp_path: Path
+) -> None:
+    folder = make_folder(tmp_path, files={"main.py": f"{code}\n"})
+    [line] = said(folder)
+    assert f"it imports {imported}, which no declared package brings; no evidence" in line
+    assert "packages" not in spec_of(folder, take_proposals=True)
+
+
+def test_a_namespaces_module_is_of_the_package_that_skill_md_tells_to_install(tmp_path: Path) -> None:
+    body = "Run `pip install google-maps-places google`.\n"
+    folder = make_folder(tmp_path, files={"main.py": "import google.maps.places\nimport google\n"}, body=body)
+    assert spec_of(folder, take_proposals=True)["packages"] == {"python": ["google-maps-places"]}
+
+
+def test_another_distribution_of_a_module_that_is_declared_is_enough(tmp_path: Path) -> None:
+    front = "packages: [opencv-python, psycopg2, azure-data-tables]\n"
+    code = "import cv2, psycopg2\nfrom azure.data import tables\n"
+    assert said(make_folder(tmp_path, front, {"main.py": code})) == []
