@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from make_folder import make_folder, refused, said, spec_of
 
@@ -84,6 +85,18 @@ def test_the_lower_case_spelling_of_skill_md_is_taken(tmp_path: Path) -> None:
             "not YAML",
         ),
         ("aliases", "---\nname: a\ndescription: &x b\ntitle: *x\n---\n", 4, "aliases (*name) are not taken"),
+        (
+            "a field twice",
+            "---\nname: a\ndescription: b\npackages: [six]\npackages: [rich]\n---\n",
+            5,
+            "'packages' is written twice, at lines 4 and 5",
+        ),
+        (
+            "a field twice inside of another",
+            "---\nname: a\ndescription: b\nmetadata:\n  openclaw:\n    os: [linux]\n    os: [darwin]\n---\n",
+            7,
+            "'os' is written twice, at lines 6 and 7",
+        ),
         ("too much of it", f"---\nname: a\n#{'x' * MAX_FRONTMATTER_BYTES}\n---\n", 1, "larger than"),
         ("nesting that would exhaust the stack", f"---\nname: {'[' * 5000}\n---\n", None, "frontmatter"),
     ],
@@ -237,3 +250,69 @@ def test_a_folder_error_names_every_error(texts: dict[str, str]) -> None:
     error = FolderError(remarks.items)
     assert len(error.remarks) == len(texts)
     assert (f"And {len(texts) - 1} more" in str(error)) == (len(texts) > 1)
+
+
+# Names that the readers look for, and values of every kind below them.
+NAMES = """
+    requires bins anyBins env envVars name required install kind uv node brew package formula os linux config
+    python npm dependencies optional-dependencies dev sources poetry version requests pandas>=2 a@^1 links
+"""
+WORDS = st.sampled_from(NAMES.split())
+LEAVES = WORDS | st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4),
+    max_leaves=12,
+)
+CLIENT = ["requires", "bins", "anyBins", "env", "envVars", "primaryEnv", "os", "install", "emoji"]
+FRONT = ["license", "compatibility", "allowed-tools", "packages", "node_packages", "package_manager", "type"]
+PACKAGE = ["dependencies", "optionalDependencies", "devDependencies", "overrides", "main", "workspaces"]
+TOML = ["dependencies", "optional-dependencies", "requires-python", "dynamic", "tool"]
+
+
+def some(names: list[str]) -> st.SearchStrategy[dict[str, object]]:
+    return st.fixed_dictionaries({}, optional=dict.fromkeys(names, VALUES))
+
+
+def as_toml(value: object) -> str:
+    """Return a value in TOML's inline form."""
+    match value:
+        case None:
+            return "''"
+        case float():
+            return str(value)
+        case dict():
+            inner = ", ".join(f"{json.dumps(name)} = {as_toml(item)}" for name, item in value.items())
+            return f"{{{inner}}}"
+        case list():
+            return f"[{', '.join(as_toml(item) for item in value)}]"
+    return json.dumps(value)
+
+
+def made_or_refused(folder: Path) -> None:
+    try:
+        parse("Skill", import_folder(folder, Choices(take_proposals=True)).manifest)
+    except FolderError as error:
+        assert all(item.file for item in error.remarks)
+        str(error)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(some(FRONT), some(CLIENT) | VALUES, some(PACKAGE), some(TOML))
+def test_whatever_a_folders_files_hold_it_becomes_a_skill_or_a_folder_error(
+    tmp_path: Path,
+    front: dict[str, object],
+    client: object,
+    package: dict[str, object],
+    toml: dict[str, object],
+) -> None:
+    front["metadata"] = {"openclaw": client}
+    fields = "".join(f"{json.dumps(name)}: {json.dumps(value)}\n" for name, value in front.items())
+    lines = "".join(f"{json.dumps(name)} = {as_toml(value)}\n" for name, value in toml.items())
+    inline = "".join(f"# {line}\n" for line in lines.splitlines())
+    files: dict[str, str | bytes] = {
+        "package.json": json.dumps(package),
+        "pyproject.toml": f"[project]\n{lines}",
+        "main.py": f"# /// script\n{inline}# ///\nimport os\n",
+    }
+    made_or_refused(make_folder(tmp_path, fields, files))

@@ -58,6 +58,38 @@ def test_a_package_that_brings_a_command_is_declared_for_it(tmp_path: Path) -> N
     assert "commands" not in spec.get("runtime", {})
 
 
+def test_a_package_that_is_offered_for_no_command_that_is_asked_is_declared(tmp_path: Path) -> None:
+    install = [
+        {"kind": "uv", "package": "pandas", "bins": ["x"]},
+        {"kind": "node", "package": "other-x", "bins": ["x"]},
+        {"kind": "uv", "package": "rich"},
+        {"kind": "node", "package": "prettier", "bins": ["prettier"]},
+    ]
+    folder = make_folder(tmp_path, f"metadata: {json.dumps({'openclaw': {'install': install}})}\n")
+    spec = spec_of(folder)
+    assert spec["packages"] == {"python": ["pandas", "rich"], "node": {"dependencies": ["prettier"]}}
+    assert "packages" not in spec_of(folder, without=frozenset({"install"}))
+
+
+def test_an_offer_is_declared_though_another_files_entry_stands_at_its_line(tmp_path: Path) -> None:
+    install = [
+        {"kind": "uv", "package": "yt-dlp", "bins": ["yt-dlp"]},
+        {"kind": "uv", "package": "ruff", "bins": ["ruff"]},
+    ]
+    client = {"requires": {"bins": ["yt-dlp", "ruff"]}, "install": install}
+    front = f"metadata: {json.dumps({'openclaw': client})}\n"
+    folder = make_folder(tmp_path, front, {"requirements.txt": "\n\n\nsix\n"})
+    assert spec_of(folder)["packages"] == {"python": ["six", "yt-dlp", "ruff"]}
+
+
+def test_an_installation_that_is_not_made_and_not_asked_for_is_said(tmp_path: Path) -> None:
+    install = [{"kind": "brew", "formula": "ffmpeg", "bins": ["ffmpeg", "ffprobe"]}]
+    folder = make_folder(tmp_path, f"metadata: {json.dumps({'openclaw': {'install': install}})}\n")
+    [line] = [line for line in said(folder) if "by brew (ffmpeg)" in line]
+    assert line.startswith("SKILL.md:4: note: ")
+    assert "ffmpeg, ffprobe" in line
+
+
 @pytest.mark.parametrize(
     ("sentence", "client", "words"),
     [
@@ -92,6 +124,67 @@ def test_allowed_tools_are_met_enforced_or_refused(tmp_path: Path) -> None:
     assert line.startswith("SKILL.md:6: error: ")
     assert "'WebFetch'" in line
     assert "runtime" not in spec_of(folder, without=frozenset({"allowed-tools"}))
+
+
+@pytest.mark.parametrize(
+    ("form", "written"),
+    [
+        ("comma", "allowed-tools: Read, Bash(git commit -m \"a(b)\":*), Bash(jq '.[] | f(x, y)' *), Write"),
+        ("space", "allowed-tools: Read Bash(git commit -m \"a(b)\":*) Bash(jq '.[] | f(x, y)' *) Write"),
+        (
+            "list",
+            "allowed-tools:\n  - Read\n  - Bash(git commit -m \"a(b)\":*)\n  - Bash(jq '.[] | f(x, y)' *)",
+        ),
+        ("nested parentheses", "allowed-tools: Bash(git log (a (b)):*) Bash(jq:*)"),
+        ("escaped quotes", 'allowed-tools: \'Bash(git commit -m "a\\"b(":*) Bash(jq)\''),
+    ],
+)
+def test_a_pattern_of_a_tool_may_hold_quotes_and_parentheses(form: str, written: str, tmp_path: Path) -> None:
+    assert spec_of(make_folder(tmp_path, f"{written}\n"))["runtime"]["commands"] == ["git", "jq"]
+
+
+@pytest.mark.parametrize("written", ["Bash(git commit", "Bash(echo don't:*) Bash(jq:*)", "Bash(git:*)x"])
+def test_a_tool_whose_parenthesis_does_not_end_is_refused(written: str, tmp_path: Path) -> None:
+    [line] = refused(make_folder(tmp_path, f"allowed-tools: {written}\n"))
+    assert line.startswith("SKILL.md:4: error: allowed-tools: ")
+    assert "does not end its parenthesis" in line
+
+
+def test_variables_that_are_described_are_needed_unless_they_are_optional(tmp_path: Path) -> None:
+    front = """metadata:
+  openclaw:
+    author: someone
+    links: {documentation: https://x.example}
+    cliHelp: csv --help
+    envVars:
+      - name: API_KEY
+        required: true
+        description: The key
+      - name: API_HOST
+        required: false
+      - name: TOKEN
+"""
+    folder = make_folder(tmp_path, front)
+    assert [line.partition(",")[0] for line in refused(folder)] == [
+        "SKILL.md:10: error: it needs the environment variable API_KEY",
+        "SKILL.md:15: error: it needs the environment variable TOKEN",
+    ]
+    env = (("API_KEY", "x"), ("TOKEN", "y"))
+    assert any(
+        line.startswith("SKILL.md:13: note: the environment variable API_HOST is optional")
+        for line in said(folder, env=env)
+    )
+    assert len(spec_of(folder, env=(*env, ("API_HOST", "z")))["sandbox"]["env"]) == 3
+    assert not any("API_" in line for line in said(folder, without=frozenset({"requires.env"})))
+
+
+@pytest.mark.parametrize(
+    "described",
+    [{"name": "A"}, "A", 7, [{"name": 7}], [{}], [{"name": "A", "required": "no"}], [{"name": "A=b"}]],
+)
+def test_variables_that_are_described_otherwise_are_refused(described: object, tmp_path: Path) -> None:
+    lines = refused(make_folder(tmp_path, f"metadata: {json.dumps({'openclaw': {'envVars': described}})}\n"))
+    assert lines[0].startswith("SKILL.md:4: error: metadata.openclaw.envVars")
 
 
 def test_one_of_several_commands_is_taken_and_said(tmp_path: Path) -> None:

@@ -67,9 +67,9 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
 ) -> None:
     """Print the manifests of skills that are folders with a SKILL.md; remarks go to standard error.
 
-    Packages come from the frontmatter, requirements.txt, package.json and the inline metadata of scripts.
-    What scripts import but nobody declares is proposed, with its evidence, and added only with
-    --take-proposals.
+    Packages come from the frontmatter, requirement files, pyproject.toml, package.json and the inline
+    metadata of scripts. What scripts import but nobody declares is proposed, with its evidence, and added
+    only with --take-proposals.
 
     Exit code 0: every folder became a manifest. 1: at least one cannot, and is not printed; each reason is
     shown with file and line. 64: wrong use.

@@ -1,16 +1,15 @@
 """The packages that a skill's folder declares, wherever its author wrote them down.
 
-Frontmatter (``packages``, ``node_packages``), ``requirements.txt``, ``package.json`` and the inline metadata
-of scripts (PEP 723) are declarations. Intake judges each entry; here they get their file and line.
+Frontmatter (``packages``, ``node_packages``), requirement files, ``pyproject.toml``, ``package.json`` and the
+inline metadata of scripts (PEP 723) are declarations. Intake judges each entry; here they get their file and
+line.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..domain.errors import Refusal
@@ -18,40 +17,21 @@ from ..domain.package import DeclaredPackage
 from ..domain.skill import NodeManager
 from ..resolve.intake import parse_python
 from ..resolve.intake_npm import parse_node
+from ..resolve.intake_text import printable
+from .declared_node import read_node
+from .declared_python import read_python
+from .entry import Entry
 from .files import Folder
 from .frontmatter import Frontmatter
 from .needs import Offer
 from .plain_yaml import Place
 from .problems import Remarks
 
-REQUIREMENTS = "requirements.txt"
-PACKAGE_JSON = "package.json"
-#: PEP 723: a block of comments that holds TOML.
-_INLINE = re.compile(r"(?m)^# /// script[ \t]*\r?$\n(?P<toml>(?:^#(?:| .*)\r?$\n)+?)^# ///[ \t]*\r?$")
 _LOCKFILES = {
     "yarn.lock": NodeManager.YARN,
     "pnpm-lock.yaml": NodeManager.PNPM,
     "package-lock.json": NodeManager.NPM,
 }
-#: Of package.json: what an installation without development tools would bring, or would be changed by.
-_READ_TABLES = ("dependencies", "optionalDependencies")
-_REFUSED_TABLES = (
-    "overrides",
-    "resolutions",
-    "peerDependencies",
-    "bundleDependencies",
-    "bundledDependencies",
-    "workspaces",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One declared package, as written."""
-
-    text: str
-    file: str
-    line: int
 
 
 @dataclass(slots=True)
@@ -80,10 +60,8 @@ def read_declared(front: Frontmatter, folder: Folder, remarks: Remarks) -> Decla
     """Return what a folder declares; what cannot be read is remarked."""
     declared = Declared()
     _from_frontmatter(front, declared, remarks)
-    declared.python += _requirements(folder, remarks)
-    for path in folder.named(".py"):
-        declared.python += _inline(path, folder.text(path) or "", remarks)
-    declared.node += _package_json(folder, remarks)
+    declared.python += read_python(folder, remarks)
+    declared.node += read_node(folder, remarks)
     _choose_manager(front, folder, declared, remarks)
     return declared
 
@@ -91,16 +69,54 @@ def read_declared(front: Frontmatter, folder: Folder, remarks: Remarks) -> Decla
 def add_offer(declared: Declared, offer: Offer, file: str) -> None:
     """Declare the package that brings a command."""
     entries = declared.python if offer.ecosystem == "python" else declared.node
-    entries.append(Entry(offer.package, file, offer.line))
+    entry = Entry(offer.package, file, offer.line)
+    if entry not in entries:
+        entries.append(entry)
 
 
 def check_entries(declared: Declared, remarks: Remarks) -> tuple[DeclaredPackage, ...]:
-    """Return what intake takes of the entries; each that it refuses is an error with file and line."""
+    """Return what intake takes of the entries; each that it refuses is an error with file and line.
+
+    Python packages that several places declare become one entry, with the range and the extras of all.
+    """
+    declared.python = _merged(declared.python, remarks)
     python = parse_python(declared.texts("python"))
     node = parse_node(declared.texts("node"))
     _remark_refusals(python.refusals, declared.python, declared.texts("python"), remarks)
     _remark_refusals(node.refusals, declared.node, declared.texts("node"), remarks)
     return (*python.declared, *node.declared)
+
+
+def _merged(entries: list[Entry], remarks: Remarks) -> list[Entry]:
+    merged: dict[str, Entry] = {}
+    for entry in entries:
+        package = _package(entry)
+        # What intake refuses stands for itself, and is refused as written.
+        key = package.name if package else f"as written: {entry.text}"
+        first = merged.setdefault(key, entry)
+        before = _package(first)
+        if first is entry or package is None or before is None:
+            continue
+        both = Entry(_both(before, package).requirement, entry.file, entry.line)
+        if refusals := parse_python([both.text]).refusals:
+            message = (
+                f"{printable(entry.text)} does not go together with {printable(first.text)}"
+                f" ({first.file}:{first.line}): {refusals[0].message}"
+            )
+            remarks.error(entry.file, entry.line, message, refusals[0].fix, code=refusals[0].code)
+        elif both.text != before.requirement:
+            merged[key] = both
+    return list(merged.values())
+
+
+def _package(entry: Entry) -> DeclaredPackage | None:
+    return next(iter(parse_python([entry.text]).declared), None)
+
+
+def _both(one: DeclaredPackage, other: DeclaredPackage) -> DeclaredPackage:
+    parts = {part for item in (one, other) for part in item.specifier.split(",") if part}
+    extras = tuple(sorted({*one.extras, *other.extras}))
+    return replace(one, extras=extras, specifier=",".join(sorted(parts)))
 
 
 def _remark_refusals(
@@ -148,76 +164,13 @@ def _list(front: Frontmatter, value: Any, place: Place, remarks: Remarks) -> lis
     return found
 
 
-def _requirements(folder: Folder, remarks: Remarks) -> Iterator[Entry]:
-    text = folder.text(REQUIREMENTS)
-    if text is None:
-        if REQUIREMENTS in folder.files:
-            remarks.error(REQUIREMENTS, None, "it is not UTF-8 text.")
-        return
-    for number, line in enumerate(text.splitlines(), start=1):
-        # Comments as pip takes them.
-        if written := re.sub(r"(^|\s)#.*$", "", line).strip():
-            yield Entry(written, REQUIREMENTS, number)
-
-
-def _inline(path: str, text: str, remarks: Remarks) -> Iterator[Entry]:
-    for match in _INLINE.finditer(text):
-        first = text.count("\n", 0, match.start("toml")) + 1
-        lines = match["toml"].splitlines()
-        plain = "\n".join(line[2:] if line.startswith("# ") else line[1:] for line in lines)
-        try:
-            metadata = tomllib.loads(plain)
-        except tomllib.TOMLDecodeError as error:
-            remarks.error(path, first, f"its inline metadata (PEP 723) is not TOML: {error}.")
-            continue
-        for item in metadata.get("dependencies", []):
-            at = next((n for n, line in enumerate(lines) if str(item) in line), 0)
-            yield Entry(str(item), path, first + at)
-
-
-def _package_json(folder: Folder, remarks: Remarks) -> Iterator[Entry]:
-    text = folder.text(PACKAGE_JSON)
-    if text is None:
-        if PACKAGE_JSON in folder.files:
-            remarks.error(PACKAGE_JSON, None, "it is not UTF-8 text.")
-        return
-    try:
-        manifest = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        remarks.error(PACKAGE_JSON, getattr(error, "lineno", None), f"it is not JSON: {error}.")
-        return
-    if not isinstance(manifest, dict):
-        remarks.error(PACKAGE_JSON, 1, "it is not an object.")
-        return
-    for table in _REFUSED_TABLES:
-        if manifest.get(table):
-            line = _line_of(text, f'"{table}"')
-            fix = "Declare what the skill itself needs in dependencies, and remove it."
-            remarks.error(PACKAGE_JSON, line, f"{table} cannot be honoured.", fix)
-    if manifest.get("devDependencies"):
-        line = _line_of(text, '"devDependencies"')
-        remarks.note(PACKAGE_JSON, line, "devDependencies are for development, and are not installed.")
-    for table in _READ_TABLES:
-        items = manifest.get(table) or {}
-        if not isinstance(items, dict):
-            remarks.error(PACKAGE_JSON, _line_of(text, f'"{table}"'), f"{table} is not an object.")
-            continue
-        for name, wanted in items.items():
-            spec = "" if wanted in {"", "*", "latest"} else f"@{wanted}"
-            yield Entry(f"{name}{spec}", PACKAGE_JSON, _line_of(text, f'"{name}"'))
-
-
-def _line_of(text: str, needle: str) -> int:
-    return text.count("\n", 0, max(text.find(needle), 0)) + 1
-
-
 def _choose_manager(front: Frontmatter, folder: Folder, declared: Declared, remarks: Remarks) -> None:
     written = front.fields.get("package_manager")
     if written is not None:
         known = {manager.value: manager for manager in NodeManager}
-        if written in known:
+        if isinstance(written, str) and written in known:
             declared.manager = known[written]
-        elif written not in {"pip", "uv"}:
+        elif written not in ("pip", "uv"):
             text = f"package_manager {written!r:.40} is not one of {', '.join(known)}."
             remarks.error(front.file, front.line("package_manager"), text)
         return
@@ -227,3 +180,6 @@ def _choose_manager(front: Frontmatter, folder: Folder, declared: Declared, rema
         remarks.error(there[0], None, text, "Remove all but one, or write package_manager.")
     elif there:
         declared.manager = _LOCKFILES[there[0]]
+    for path in folder.files:
+        if declared.node and "/" in path and path.rpartition("/")[2] in _LOCKFILES:
+            remarks.note(path, 1, "it is not read: a lockfile counts at the top of a skill.")

@@ -38,10 +38,10 @@ class Folder:
     files: dict[str, bytes]
 
     def text(self, path: str) -> str | None:
-        """Return a file's text, or ``None`` where it is absent or not UTF-8."""
+        """Return a file's text without a byte order mark, or ``None`` where it is absent or not UTF-8."""
         data = self.files.get(path)
         try:
-            return None if data is None else data.decode("utf-8")
+            return None if data is None else data.decode("utf-8-sig")
         except UnicodeDecodeError:
             return None
 

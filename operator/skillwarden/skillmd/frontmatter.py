@@ -23,7 +23,7 @@ SKILL_FILE = "SKILL.md"
 SKILL_FILES = (SKILL_FILE, "skill.md")
 #: Far above what any author writes by hand.
 MAX_FRONTMATTER_BYTES = 64 * 1024
-_FRONTMATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
+_FRONTMATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 #: A Kubernetes object cannot have them, though the format's letters may be any script's.
 _OBJECT_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 

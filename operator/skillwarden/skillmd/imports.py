@@ -30,6 +30,7 @@ _DISTRIBUTIONS = {
     "docx": "python-docx",
     "dotenv": "python-dotenv",
     "faiss": "faiss-cpu",
+    "ffmpeg": "ffmpeg-python",
     "fitz": "pymupdf",
     "git": "gitpython",
     "github": "pygithub",
@@ -42,10 +43,12 @@ _DISTRIBUTIONS = {
     "Levenshtein": "levenshtein",
     "magic": "python-magic",
     "markdown": "markdown",
+    "memcache": "python-memcached",
     "MySQLdb": "mysqlclient",
     "nacl": "pynacl",
     "OpenSSL": "pyopenssl",
     "pdf2image": "pdf2image",
+    "pdfminer": "pdfminer-six",
     "PIL": "pillow",
     "pptx": "python-pptx",
     "psycopg2": "psycopg2-binary",
@@ -57,17 +60,49 @@ _DISTRIBUTIONS = {
     "sentence_transformers": "sentence-transformers",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
+    "slack": "slackclient",
     "slugify": "python-slugify",
     "socks": "pysocks",
     "speech_recognition": "speechrecognition",
     "telegram": "python-telegram-bot",
     "usb": "pyusb",
     "websocket": "websocket-client",
+    "whisper": "openai-whisper",
+    "whois": "python-whois",
     "win32com": "pywin32",
+    "Xlib": "python-xlib",
     "yaml": "pyyaml",
     "youtube_transcript_api": "youtube-transcript-api",
     "zmq": "pyzmq",
+    # Modules of namespace packages, each looked up in the distribution.
+    "azure.core": "azure-core",
+    "azure.identity": "azure-identity",
+    "azure.keyvault.secrets": "azure-keyvault-secrets",
+    "azure.storage.blob": "azure-storage-blob",
+    "google.api_core": "google-api-core",
+    "google.auth": "google-auth",
+    "google.cloud.bigquery": "google-cloud-bigquery",
+    "google.cloud.storage": "google-cloud-storage",
+    "google.genai": "google-genai",
+    "google.generativeai": "google-generativeai",
+    "google.oauth2": "google-auth",
+    "google.protobuf": "protobuf",
+    "opentelemetry.context": "opentelemetry-api",
+    "opentelemetry.metrics": "opentelemetry-api",
+    "opentelemetry.propagate": "opentelemetry-api",
+    "opentelemetry.sdk": "opentelemetry-sdk",
+    "opentelemetry.trace": "opentelemetry-api",
+    "ruamel.yaml": "ruamel-yaml",
+    "snowflake.connector": "snowflake-connector-python",
+    "snowflake.snowpark": "snowflake-snowpark-python",
+    "zope.interface": "zope-interface",
 }
+#: Other distributions of a module: two of them write over each other.
+_ALTERNATIVES = {
+    "cv2": ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless"),
+}
+#: Many distributions have modules below these, and the one of the name, if any, is none that scripts mean.
+_NAMESPACES = frozenset({"azure", "google", "opentelemetry", "ruamel", "snowflake", "zope"})
 _FENCE = re.compile(r"(?ms)^[ \t]*```[ \t]*(?:python|py)[^\n]*\n(.*?)^[ \t]*```")
 _PIP = re.compile(
     r"(?:\bpip3?|\buv(?:\s+pip)?)\s+(?:install|add)\s+(?P<rest>[^\n`|;&]+)|--with[ =](?P<one>[^\s`]+)"
@@ -132,8 +167,9 @@ def propose(folder: Folder, skill_file: str, declared: Iterable[DeclaredPackage]
         What intake took.
     """
     known = {(item.ecosystem, item.name) for item in declared}
+    python = {name for ecosystem, name in known if ecosystem is Ecosystem.PYPI}
     found: dict[tuple[Ecosystem, str], Proposal] = {}
-    for proposal in (*_python(folder, skill_file), *_node(folder)):
+    for proposal in (*_python(folder, skill_file, python), *_node(folder)):
         name = proposal.package or proposal.imported
         key = (proposal.ecosystem, name)
         if key not in known and key not in found:
@@ -141,29 +177,48 @@ def propose(folder: Folder, skill_file: str, declared: Iterable[DeclaredPackage]
     return tuple(sorted(found.values()))
 
 
-def _python(folder: Folder, skill_file: str) -> Iterator[Proposal]:
+def _python(folder: Folder, skill_file: str, declared: set[str]) -> Iterator[Proposal]:
     # A module may lie beside any script, and scripts put folders on sys.path: each name here is local.
     local = {PurePosixPath(path).stem for path in folder.named(".py")}
     local |= {part for path in folder.named(".py") for part in PurePosixPath(path).parts[:-1]}
     mentioned = dict(_mentioned(folder, skill_file))
-    for name, file, line in (*_imports_of_files(folder), *_imports_of_text(folder, skill_file)):
+    for dotted, file, line in (*_imports_of_files(folder), *_imports_of_text(folder, skill_file)):
+        name = dotted.partition(".")[0]
         if name in sys.stdlib_module_names or name in local or name.startswith("_"):
             continue
-        yield _identified(name, file, line, mentioned)
+        modules = _modules(dotted)
+        if declared.isdisjoint(each for module in modules for each in _distributions(module)):
+            yield _identified(modules, file, line, mentioned)
 
 
-def _identified(name: str, file: str, line: int, mentioned: dict[str, str]) -> Proposal:
-    plain = canonicalize_name(name)
-    known = _DISTRIBUTIONS.get(name)
-    for candidate in (known, plain):
-        if candidate and candidate in mentioned:
-            return Proposal(Ecosystem.PYPI, candidate, name, file, line, mentioned[candidate])
-    if known:
-        evidence = f"the import name {name} is known to be of {known}"
-        return Proposal(Ecosystem.PYPI, known, name, file, line, evidence)
-    if plain in _top():
+def _modules(dotted: str) -> list[str]:
+    """Return what may name a distribution: the first name; of a namespace's modules, the longest first."""
+    parts = dotted.split(".")
+    if parts[0] not in _NAMESPACES:
+        return parts[:1]
+    # Below the third name there are classes and functions, of which each would be proposed by itself.
+    return [".".join(parts[:length]) for length in range(min(len(parts), 3), 1, -1)] or parts[:1]
+
+
+def _distributions(module: str) -> list[str]:
+    """Return the distributions that may bring a module, the likeliest first."""
+    known = [_DISTRIBUTIONS[module]] if module in _DISTRIBUTIONS else []
+    return [*known, *_ALTERNATIVES.get(module, ()), canonicalize_name(module)]
+
+
+def _identified(modules: list[str], file: str, line: int, mentioned: dict[str, str]) -> Proposal:
+    for module in modules:
+        for candidate in _distributions(module):
+            if candidate in mentioned and module not in _NAMESPACES:
+                return Proposal(Ecosystem.PYPI, candidate, module, file, line, mentioned[candidate])
+        if known := _DISTRIBUTIONS.get(module):
+            evidence = f"the import name {module} is known to be of {known}"
+            return Proposal(Ecosystem.PYPI, known, module, file, line, evidence)
+    # Below a namespace a name says nothing: google.api is not of google-api.
+    name = modules[0]
+    if name.partition(".")[0] not in _NAMESPACES and canonicalize_name(name) in _top():
         evidence = "it is one of PyPI's most downloaded packages, and has the import's name"
-        return Proposal(Ecosystem.PYPI, plain, name, file, line, evidence)
+        return Proposal(Ecosystem.PYPI, canonicalize_name(name), name, file, line, evidence)
     return Proposal(Ecosystem.PYPI, "", name, file, line, "no evidence says which package brings it")
 
 
@@ -182,7 +237,7 @@ def _imports_of_text(folder: Folder, skill_file: str) -> Iterator[tuple[str, str
 
 
 def _imports(text: str) -> Iterator[tuple[str, int]]:
-    """Yield the top-level names that Python code imports, with lines; nothing where it is no Python 3."""
+    """Yield the dotted names that Python code imports, with lines; nothing where it is no Python 3."""
     tree = parse(text)
     if tree is None:
         return
@@ -190,9 +245,10 @@ def _imports(text: str) -> Iterator[tuple[str, int]]:
         match node:
             case ast.Import():
                 for alias in node.names:
-                    yield alias.name.partition(".")[0], node.lineno
+                    yield alias.name, node.lineno
             case ast.ImportFrom(module=str(module), level=0):
-                yield module.partition(".")[0], node.lineno
+                for alias in node.names:
+                    yield module if alias.name == "*" else f"{module}.{alias.name}", node.lineno
 
 
 def _mentioned(folder: Folder, skill_file: str) -> Iterator[tuple[str, str]]:

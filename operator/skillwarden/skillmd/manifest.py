@@ -13,7 +13,8 @@ from ..domain.errors import InvalidInputError
 from ..domain.package import Ecosystem
 from ..domain.skill import Language
 from . import entrypoint
-from .declared import Declared, Entry, add_offer, check_entries, read_declared
+from .declared import Declared, add_offer, check_entries, read_declared
+from .entry import Entry
 from .files import Folder, read_folder
 from .frontmatter import SKILL_FILES, Frontmatter, read_frontmatter
 from .imports import Proposal, propose
@@ -196,17 +197,29 @@ def _commands(needs: Needs, declared: Declared, language: Language, file: str, r
             others = ", ".join(wanted.text for wanted in group[1:])
             text = f"of the commands that it asks one of, {group[0].text} is taken; {others} would do, too."
             remarks.note(file, group[0].line, text)
-    brought = {command for offer in needs.offers for command in offer.commands}
-    for offer in needs.offers:
-        if offer.ecosystem or set(offer.commands) & set(found):
-            continue
-        if not offer.commands or not set(offer.commands) <= brought:
-            text = (
-                f"an installation by {offer.kind} ({offer.package:.80}) cannot be honoured: a sandbox"
-                " installs packages of PyPI and npm only."
-            )
-            remarks.error(file, offer.line, text, "Have the image hold it, and name its command in bins.")
+    _account_for_offers(needs, declared, file, remarks)
     return list(dict.fromkeys(found))
+
+
+def _account_for_offers(needs: Needs, declared: Declared, file: str, remarks: Remarks) -> None:
+    """Declare the packages that are offered for nothing that is asked; no other offer is passed over."""
+    # Of several offers of one command, one is enough.
+    met = {wanted.text for wanted in needs.commands}
+    met |= {wanted.text for group in needs.any_of for wanted in group}
+    for offer in needs.offers:
+        if offer.ecosystem and not (offer.commands and met.issuperset(offer.commands)):
+            add_offer(declared, offer, file)
+            met.update(offer.commands)
+    for offer in needs.offers:
+        what = f"an installation by {offer.kind} ({offer.package:.80})"
+        if offer.ecosystem or (offer.commands and met.issuperset(offer.commands)):
+            continue
+        if offer.commands:
+            text = f"{what} is not made, and the image is not asked for {', '.join(offer.commands)}."
+            remarks.note(file, offer.line, text, "If the skill needs it, name the command in requires.bins.")
+        else:
+            text = f"{what} cannot be honoured: a sandbox installs packages of PyPI and npm only."
+            remarks.error(file, offer.line, text, "Have the image hold it, and name its command in bins.")
 
 
 def _provided(wanted: Wanted, needs: Needs, declared: Declared, language: Language, file: str) -> bool:
@@ -214,9 +227,7 @@ def _provided(wanted: Wanted, needs: Needs, declared: Declared, language: Langua
         return True
     for offer in needs.offers:
         if offer.ecosystem and wanted.text in offer.commands:
-            entries = declared.python if offer.ecosystem == "python" else declared.node
-            if all(entry.line != offer.line for entry in entries):
-                add_offer(declared, offer, file)
+            add_offer(declared, offer, file)
             return True
     return False
 
@@ -257,6 +268,12 @@ def _environment(needs: Needs, choices: Choices, file: str, remarks: Remarks) ->
                 f"Give --env {wanted.text}=VALUE (not for secrets: whoever reads the Skill sees it), or leave"
                 " it out with --without requires.env.",
             )
+    known = {*given, *(wanted.text for wanted in needs.variables)}
+    for wanted in needs.optional:
+        if wanted.text not in known:
+            known.add(wanted.text)
+            text = f"the environment variable {wanted.text} is optional, and not set."
+            remarks.note(file, wanted.line, text, f"Give --env {wanted.text}=VALUE to set it.")
     return [{"name": name, "value": value} for name, value in given.items()]
 
 

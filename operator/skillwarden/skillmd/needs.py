@@ -8,25 +8,25 @@ that the operator enforces, or is refused: none is dropped.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .frontmatter import Frontmatter
 from .plain_yaml import Place, YamlTextError, load_document
 from .problems import Remarks
+from .tools import COMMAND, commands_of_tools
 
 #: Names under which the same structure was published, the present one first.
 _CLIENTS = ("openclaw", "clawdbot", "moltbot", "clawdis")
 #: Of that structure: about how a client shows the skill, or when it loads it.
-_SHOWN = frozenset({"emoji", "homepage", "always", "skillKey", "tags", "label", "name", "description"})
-COMMAND = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-#: An agent's tools whose work the sandbox's own files are there for.
-_FILE_TOOLS = frozenset(
-    {"Read", "Write", "Edit", "MultiEdit", "Glob", "Grep", "LS", "NotebookEdit", "NotebookRead"}
+_SHOWN = frozenset(
+    {
+        *("emoji", "homepage", "always", "skillKey", "tags", "label", "name", "description"),
+        *("author", "links", "cliHelp"),
+    }
 )
-_TOOL = re.compile(r"(?P<name>[^\s,()]+)(?:\((?P<pattern>[^()]*)\))?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,8 @@ class Needs:
         Of each group, one must.
     variables
         Environment variables that must be set.
+    optional
+        Environment variables that may be set.
     offers
         How commands could be had.
     """
@@ -77,6 +79,7 @@ class Needs:
     commands: list[Wanted] = field(default_factory=list)
     any_of: list[tuple[Wanted, ...]] = field(default_factory=list)
     variables: list[Wanted] = field(default_factory=list)
+    optional: list[Wanted] = field(default_factory=list)
     offers: list[Offer] = field(default_factory=list)
 
 
@@ -91,8 +94,8 @@ def read_needs(front: Frontmatter, remarks: Remarks, *, without: frozenset[str] 
         Fields that the user has decided to leave out, such as ``allowed-tools`` or ``requires.env``.
     """
     needs = Needs()
-    for wanted in _tools(front, remarks) if "allowed-tools" not in without else ():
-        needs.commands.append(wanted)
+    if "allowed-tools" not in without:
+        needs.commands += [Wanted(command, line) for command, line in commands_of_tools(front, remarks)]
     metadata = front.fields.get("metadata")
     if metadata is not None and not isinstance(metadata, Mapping):
         remarks.error(front.file, front.line("metadata"), "metadata is not a mapping of keys to values.")
@@ -124,7 +127,7 @@ class _ClientReader:
 
     def _from_text(self, text: str, place: Place) -> Any:
         try:
-            return load_document(text).value
+            return load_document(text, first_line=self._front.line(*place)).value
         except YamlTextError as error:
             self._error(place, f"{_dotted(place)} cannot be read: {error.message}")
             return None
@@ -140,9 +143,11 @@ class _ClientReader:
                     self._read_requires({name: item}, place)
                 case "primaryEnv":
                     self._variables([item] if isinstance(item, str) else item, at)
+                case "envVars":
+                    self._described_variables(item, at)
                 case "os":
                     self._system(item, at)
-                case "install":
+                case "install" if "install" not in self._without:
                     self._offers(item, at)
                 case _ if name in _SHOWN:
                     continue
@@ -181,6 +186,23 @@ class _ClientReader:
             if wanted.text not in known:
                 self._needs.variables.append(wanted)
                 known.add(wanted.text)
+
+    def _described_variables(self, item: Any, place: Place) -> None:
+        if not isinstance(item, list):
+            self._error(place, f"{_dotted(place)} is not a list of variables, such as [{{name: API_KEY}}].")
+            return
+        for index, entry in enumerate(item):
+            at = (*place, index)
+            variable = entry if isinstance(entry, Mapping) else {"name": entry}
+            required = variable.get("required", True)
+            if not isinstance(required, bool):
+                self._error((*at, "required"), f"{_dotted((*at, 'required'))} is neither true nor false.")
+            elif required:
+                self._variables([variable.get("name")], (*at, "name"))
+            elif "requires.env" not in self._without:
+                names = [variable.get("name")]
+                at = (*at, "name")
+                self._needs.optional += self._names(names, at, _VARIABLE, "environment variable")
 
     def _system(self, item: Any, place: Place) -> None:
         names = [item] if isinstance(item, str) else item
@@ -235,38 +257,6 @@ class _ClientReader:
 
     def _error(self, place: Place, message: str, fix: str = "") -> None:
         self._remarks.error(self._front.file, self._front.line(*place), message, fix)
-
-
-def _tools(front: Frontmatter, remarks: Remarks) -> Iterator[Wanted]:
-    """Yield the commands that ``allowed-tools`` names; refuse the tools that a sandbox does not have."""
-    value = front.fields.get("allowed-tools")
-    if value is None:
-        return
-    texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        remarks.error(
-            front.file, front.line("allowed-tools"), "allowed-tools is not a text or a list of texts."
-        )
-        return
-    for index, text in enumerate(texts):
-        line = front.line("allowed-tools", index)
-        for match in _TOOL.finditer(text):
-            name, pattern = match["name"], match["pattern"]
-            if name in _FILE_TOOLS:
-                continue
-            if name != "Bash":
-                remarks.error(
-                    front.file,
-                    line,
-                    f"allowed-tools: {match[0]!r:.80} is a tool of an agent that a sandbox does not have.",
-                    "Remove it, or leave the field out with --without allowed-tools.",
-                )
-                continue
-            command = re.split(r"[\s:*]", (pattern or "").strip(), maxsplit=1)[0] or "bash"
-            if COMMAND.fullmatch(command):
-                yield Wanted(command, line)
-            elif not (command.startswith(("./", "scripts/")) or "/" in command):
-                remarks.error(front.file, line, f"allowed-tools: {match[0]!r:.80} names no command.")
 
 
 def _dotted(place: Place) -> str:

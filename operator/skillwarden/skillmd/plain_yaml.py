@@ -14,7 +14,7 @@ Place = tuple[str | int, ...]
 
 
 class PlainLoader(yaml.SafeLoader):
-    """A safe loader that takes no aliases: a few of them can make gigabytes."""
+    """A safe loader that takes no aliases, of which a few can make gigabytes, and no key twice."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Compose a node, unless it is an alias."""
@@ -25,6 +25,15 @@ class PlainLoader(yaml.SafeLoader):
             )
         return super().compose_node(parent, index)
 
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        """Compose a mapping, unless it has a key twice."""
+        node = super().compose_mapping_node(anchor)
+        first: dict[str, yaml.ScalarNode] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and first.setdefault(key.value, key) is not key:
+                raise _TwiceError(first[key.value], key)
+        return node
+
 
 class YamlTextError(InvalidInputError):
     """A text is not YAML; ``line`` says where, counted from 1, where that is known."""
@@ -32,6 +41,21 @@ class YamlTextError(InvalidInputError):
     def __init__(self, message: str, *, line: int | None = None) -> None:
         super().__init__(message)
         self.line = line
+
+
+class _TwiceError(yaml.YAMLError):
+    """A mapping has a key twice, of which YAML's reader would keep the last."""
+
+    def __init__(self, first: yaml.ScalarNode, second: yaml.ScalarNode) -> None:
+        super().__init__()
+        self._key = second.value
+        self._lines = first.start_mark.line, second.start_mark.line
+
+    def told(self, first_line: int) -> YamlTextError:
+        first, second = (line + first_line for line in self._lines)
+        return YamlTextError(
+            f"{self._key!r:.60} is written twice, at lines {first} and {second}.", line=second
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,5 +142,7 @@ def _told(error: Exception, *, first_line: int = 1) -> YamlTextError:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = getattr(error, "problem", None) or str(error)
     where = getattr(error, "context", None)
+    if isinstance(error, _TwiceError):
+        return error.told(first_line)
     text = " ".join(f"{problem}{f' ({where})' if where else ''}".split())
     return YamlTextError(f"it is not YAML: {text}.", line=mark.line + first_line if mark else None)
