@@ -71,6 +71,13 @@ DEFENCES = (
         "scan/test_remembered_answers.py",
     ),
     Defence(
+        "a pre-release that is pinned past a ban",
+        "domain/ranges.py",
+        "            return version < Version(specifier.version)\n",
+        "            return specifier.contains(version, prereleases=True)\n",
+        "domain/test_ranges.py",
+    ),
+    Defence(
         "a name that imitates a popular one",
         "scan/typosquat.py",
         "(_by_separators, _by_look, _by_words, _by_affix, _by_slip)",
