@@ -207,8 +207,22 @@ DEFENCES = (
     Defence(
         "a wheel that runs code when Python starts",
         "artefact/wheel.py",
-        'if not rest and place.endswith(".pth"):',
+        'if "/" not in place and place.endswith(".pth"):',
         "if False:",
+        "artefact/test_artefact_hooks.py",
+    ),
+    Defence(
+        "a wheel that puts a module beside the others as data",
+        "artefact/wheel.py",
+        '            return inner.removeprefix("lib/python/")\n',
+        '            return f"../data/{inner}"\n',
+        "artefact/test_artefact_hooks.py",
+    ),
+    Defence(
+        "a wheel that takes the place of the standard library's modules",
+        "artefact/wheel.py",
+        "        elif module in _STANDARD or",
+        "        elif False or",
         "artefact/test_artefact_hooks.py",
     ),
     Defence(
