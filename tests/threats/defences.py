@@ -402,6 +402,13 @@ DEFENCES = (
         "domain/test_evaluate_approvals.py",
     ),
     Defence(
+        "an accepted advisory that comes to stand for another, too",
+        "domain/approvals.py",
+        "        return all((kind, name) in approval",
+        "        return any((kind, name) in approval",
+        "domain/test_evaluate_approvals.py",
+    ),
+    Defence(
         "a namespace's approval of what the cluster's policy comes to ask",
         "domain/approvals.py",
         "    return policy is None or policy in approval.policies\n",
