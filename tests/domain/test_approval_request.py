@@ -63,6 +63,7 @@ CHANGES = {
     "another artefact": {"artefacts": ((SIX, B),)},
     "one artefact more": {"artefacts": ((SIX, A), (SIX, B))},
     "a finding less": {"findings": ()},
+    "a finding that has a number more": {"findings": (replace(GHSA, aliases=("CVE-1",)),)},
     "another policy": {"policies": (PolicyRef("rules", "team"),)},
     "another maturity": {"min_maturity": Maturity.SUPERVISED},
 }
@@ -112,6 +113,11 @@ EFFECTS = {
     "another finding is known": (
         request(decision=decision()),
         {"newer": (replace(OTHER, findings=OTHER.findings | {("vulnerability", "GHSA-2")}),)},
+        Effect.NEW_FINDING,
+    ),
+    "its finding has another number": (
+        request(decision=decision()),
+        {"newer": (replace(OTHER, aliases=frozenset({("vulnerability", "CVE-2")})),)},
         Effect.NEW_FINDING,
     ),
     "the same name of another ecosystem is asked for": (

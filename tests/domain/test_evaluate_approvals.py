@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from make_domain import (
     NOW,
     grounds_of,
@@ -22,7 +24,7 @@ from make_domain import (
     sha_of,
 )
 
-from skillwarden.domain.finding import Severity
+from skillwarden.domain.finding import Finding, Severity
 from skillwarden.domain.lock import Artefact, Lock, LockedPackage
 from skillwarden.domain.policy import Action, Maturity, PolicyRef
 from skillwarden.domain.verdict import Approval, ComplianceReason
@@ -30,6 +32,7 @@ from skillwarden.domain.verdict import Approval, ComplianceReason
 ALLOW, ASK, DENY = Action.ALLOW, Action.REQUIRE_APPROVAL, Action.DENY
 HIGH_ASKS = make_finding_rules(vulnerability=dict.fromkeys(Severity, ALLOW) | {Severity.HIGH: ASK})
 HOUR = timedelta(hours=1)
+GHSA_1 = [("vulnerability", "GHSA-1"), ("vulnerability", "CVE-1")]
 
 
 @pytest.mark.parametrize(
@@ -123,21 +126,22 @@ def test_no_approval_lifts(sentence: str, changes: dict[str, Any], reason: str) 
 @pytest.mark.parametrize(
     ("sentence", "approvals", "allowed"),
     [
-        ("names the finding", [make_approval("numpy 2.1", findings=[("vulnerability", "GHSA-1")])], True),
-        ("names an alias of it", [make_approval("numpy 2.1", findings=[("vulnerability", "CVE-1")])], True),
+        ("names the finding and its number", [make_approval("numpy 2.1", findings=GHSA_1)], True),
+        ("names the finding, and not its number", [make_approval("numpy 2.1", findings=GHSA_1[:1])], False),
+        ("names its number alone", [make_approval("numpy 2.1", findings=GHSA_1[1:])], False),
         ("names no finding", [make_approval("numpy 2.1")], False),
         ("names another", [make_approval("numpy 2.1", findings=[("vulnerability", "GHSA-2")])], False),
         ("names it in another kind", [make_approval("numpy 2.1", findings=[("typosquat", "GHSA-1")])], False),
         (
             "names it for another artefact",
-            [make_approval("numpy 2.0", findings=[("vulnerability", "GHSA-1")])],
+            [make_approval("numpy 2.0", findings=GHSA_1)],
             False,
         ),
         (
             "of the artefact and another of the finding do not add up",
             [
                 make_approval("numpy 2.1"),
-                make_approval("six 1", findings=[("vulnerability", "GHSA-1")]),
+                make_approval("six 1", findings=GHSA_1),
             ],
             False,
         ),
@@ -163,6 +167,54 @@ def test_an_accepted_finding_does_not_accept_another_of_the_same_package() -> No
         approvals=(make_approval("numpy 2.1", findings=[("vulnerability", "GHSA-1")]),),
     )
     assert [reason.finding.id for reason in verdict.reasons if reason.finding] == ["GHSA-2"]
+
+
+ONE = make_finding("numpy 2.1", "GHSA-1", aliases=("CVE-1",))
+OTHER = make_finding("numpy 2.1", "GHSA-2", aliases=("CVE-2",))
+
+
+@pytest.mark.parametrize(
+    ("sentence", "findings", "allowed"),
+    [
+        ("the one", [ONE], True),
+        ("the other besides", [ONE, OTHER], False),
+        (
+            "both as one, by a record that names both",
+            [ONE, OTHER, make_finding("numpy 2.1", "PYSEC-9", aliases=("CVE-1", "CVE-2"))],
+            False,
+        ),
+        ("a copy of the one", [ONE, make_finding("numpy 2.1", "PYSEC-9", aliases=("CVE-1",))], True),
+        ("a copy of it with another number", [make_finding("numpy 2.1", aliases=("CVE-1", "CVE-3"))], False),
+    ],
+)
+def test_an_approval_of_one_vulnerability_meets(
+    sentence: str, findings: list[Finding], allowed: bool
+) -> None:
+    approvals = (make_approval("numpy 2.1", findings=GHSA_1),)
+    policy = make_policy(findings=HIGH_ASKS)
+    assert judge("numpy 2.1", policy, findings=findings, approvals=approvals).allowed is allowed, sentence
+
+
+NUMBERS = ["GHSA-1", "GHSA-2", "CVE-1", "CVE-2"]
+#: One at least has a number: what has none is what the record says that names it besides.
+RECORDS = st.builds(
+    lambda number, others: make_finding("numpy 2.1", number, aliases=tuple(sorted(others - {number}))),
+    st.sampled_from(NUMBERS),
+    st.frozensets(st.sampled_from([*NUMBERS, "PYSEC-1", "PYSEC-2"]), max_size=2),
+)
+
+
+@given(st.lists(RECORDS, min_size=1, max_size=3), RECORDS, st.integers(0, 2))
+def test_another_advisory_never_makes_a_verdict_milder(
+    records: list[Finding], another: Finding, first: int
+) -> None:
+    asked = records[first % len(records)]
+    names = [("vulnerability", name) for name in (asked.id, *asked.aliases)]
+    approvals = (make_approval("numpy 2.1", findings=names),)
+    policy = make_policy(findings=HIGH_ASKS)
+    before = judge("numpy 2.1", policy, findings=records, approvals=approvals)
+    after = judge("numpy 2.1", policy, findings=[*records, another], approvals=approvals)
+    assert before.allowed or not after.allowed
 
 
 def test_a_verdict_that_rests_on_an_approval_is_revisited_when_it_ends() -> None:

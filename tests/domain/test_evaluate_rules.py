@@ -142,6 +142,27 @@ def policy(name: str = "base", **changes: Any) -> Policy:
             "new",
         ),
         (
+            "a ban below a version holds its pre-releases",
+            "numpy 2.0rc1",
+            [policy(bans=(make_ban("numpy", versions="<2.0"),), unlisted=ALLOW)],
+            "Banned",
+            "bans[0]",
+        ),
+        (
+            "a rule that denies below a version denies its pre-releases",
+            "numpy 2.0rc1",
+            [policy(rules=(make_rule("numpy", DENY, versions="<2.0", name="old"), make_rule("numpy")))],
+            "Denied",
+            "old",
+        ),
+        (
+            "a rule that allows below a version does not allow its pre-releases",
+            "numpy 2.0rc1",
+            [policy(rules=(make_rule("numpy", versions="<2.0"),), unlisted=ASK)],
+            "ApprovalRequired",
+            "unlisted",
+        ),
+        (
             "a rule meets a pre-release",
             "numpy 2.1rc1",
             [policy(rules=(make_rule("numpy", versions=">=2", name="new"),))],

@@ -32,6 +32,15 @@ VERSIONS = st.builds(
         (">=1.0.0-rc.1 <2", "1.0.0-rc.2", True, True),
         ("<2.0.0", "1.5.0-beta", True, True),
         ("<2.0.0", "2.0.0-rc.1", False, True),
+        ("1.x", "1.0.0-rc.1", False, True),
+        ("^1", "1.0.0-rc.1", False, True),
+        (">=1", "1.0.0-rc.1", False, True),
+        (">1", "2.0.0-0", False, True),
+        (">1", "1.9.9", False, False),
+        (">=1.0.0", "1.0.0-rc.1", False, True),
+        (">1.0.0", "1.0.0-rc.1", False, False),
+        (">=1.0.0-rc.1", "1.0.0-beta", False, False),
+        ("=1.2.3", "1.2.3-rc.1", False, False),
         ("1.x || >=3.0.0", "2.5.0", False, False),
         ("1.x || >=3.0.0", "3.0.1", True, True),
         ("=1.2.3", "1.2.3", True, True),
@@ -47,10 +56,13 @@ def test_a_range_of_a_rule_and_of_a_ban(text: str, version: str, matches: bool, 
 
 
 @given(VERSIONS, VERSIONS)
-def test_a_ban_below_a_version_holds_all_that_come_before_it(one: str, two: str) -> None:
+def test_a_ban_holds_all_that_the_order_of_versions_puts_inside(one: str, two: str) -> None:
     first, second = parse_semver(one), parse_semver(two)
     assert first is not None and second is not None
     assert parse_range(NPM, f"<{two}").may_hold(one) is (first < second)
+    assert parse_range(NPM, f">{two}").may_hold(one) is (first > second)
+    of_it = first.prerelease and not second.prerelease and first.core == second.core
+    assert parse_range(NPM, f">={two}").may_hold(one) is (first >= second or of_it)
     assert parse_range(NPM, f">={two}").matches(one) is (first >= second)
 
 

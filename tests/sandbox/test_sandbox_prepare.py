@@ -19,6 +19,7 @@ import pytest
 from aiohttp import web
 from depot_support import SECRET, Wheel, locked, make_lock, make_wheel, running_depot
 
+from skillwarden.artefact.wheel import installed_path, read_wheel
 from skillwarden.depot.store import DepotStore
 from skillwarden.depot.tokens import issue
 from skillwarden.domain import content
@@ -141,6 +142,58 @@ async def test_a_skill_is_prepared_whole(stage: Stage, capsys: pytest.CaptureFix
     assert "2 packages installed" in printed.out
     assert settings.token not in printed.out + printed.err
     assert not stage.log.exists()
+
+
+async def test_the_files_of_a_wheel_land_where_its_reader_takes_them_to(stage: Stage) -> None:
+    data = "tiny-1.0.data"
+    members = [
+        "tiny.py",
+        "tiny-share/as_root.py",
+        *(f"{data}/{scheme}/{scheme}.py" for scheme in ("purelib", "platlib", "data", "scripts")),
+        f"{data}/data/lib/python/as_data.py",
+        f"{data}/data/bin/as_data",
+        f"{data}/data/share/tiny/as_data.py",
+    ]
+    wheel = make_wheel(files=dict.fromkeys([*members, f"{data}/headers/tiny.h"], ""))
+    stage.keep(wheel)
+    assert await run(stage.settings(make_lock(wheel))) == 0
+    env = stage.volume / "env"
+    found = {path.relative_to(env).as_posix() for path in env.rglob("*") if path.is_file()}
+    [header] = [path for path in found if path.endswith("tiny.h")]
+    assert header.startswith("include/")
+    assert installed_path(f"{data}/headers/tiny.h").startswith("include/")
+    found = {path for path in found if ".dist-info/" not in path}
+    assert found == {*map(installed_path, members), header}
+
+
+@pytest.mark.parametrize(
+    ("member", "hook"),
+    [
+        ("sitecustomize.py", "startup:sitecustomize"),
+        ("tiny-1.0.data/data/sitecustomize.py", "startup:sitecustomize"),
+        ("tiny-1.0.data/data/lib/python/sitecustomize.py", "startup:sitecustomize"),
+        ("encodings/__init__.py", "startup:encodings"),
+        ("json/__init__.py", "hides:json"),
+    ],
+)
+async def test_what_a_wheel_runs_unasked_is_a_hook_of_it(
+    stage: Stage, tmp_path: Path, member: str, hook: str
+) -> None:
+    # So early that there is no sys.stdout yet.
+    wheel = make_wheel(files={member: "import posix\nposix.write(1, b'from the wheel')\n"})
+    stage.keep(wheel)
+    assert await run(stage.settings(make_lock(wheel))) == 0
+    ended = subprocess.run(
+        [sys.executable, "-c", "import json"],
+        env={"PYTHONPATH": str(stage.volume / "env")},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.stdout == b"from the wheel"
+    path = tmp_path / wheel.filename
+    path.write_bytes(wheel.data)
+    assert [found.id for found in read_wheel(path, "tiny").hooks] == [hook]
 
 
 async def test_only_the_listed_files_stand_in_the_source_with_plain_modes(stage: Stage) -> None:

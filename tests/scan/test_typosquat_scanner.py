@@ -13,7 +13,7 @@ from skillwarden.domain.finding import FindingKind, ScannerName, ScanState
 from skillwarden.domain.lock import Lock
 from skillwarden.domain.package import DeclaredPackage, Ecosystem
 from skillwarden.scan.toplist import known_good, make_list, top_names
-from skillwarden.scan.typosquat import TyposquatScanner, resemblance, typosquat_findings
+from skillwarden.scan.typosquat import TYPED_NPM, TyposquatScanner, resemblance, typosquat_findings
 
 
 def declare(*names: str) -> list[DeclaredPackage]:
@@ -57,6 +57,35 @@ def test_a_typosquat_is_flagged_with_the_name_that_it_resembles(name: str) -> No
 def test_the_most_popular_names_are_not_flagged() -> None:
     flagged = typosquat_findings(declare(*top_names()[:500]))
     assert flagged == ()
+
+
+@pytest.mark.parametrize("ecosystem", Ecosystem)
+def test_no_popular_name_is_flagged(ecosystem: Ecosystem) -> None:
+    assert [name for name in top_names(ecosystem) if resemblance(name, ecosystem)] == []
+
+
+def test_a_name_that_people_type_is_no_squat_of_itself() -> None:
+    assert [name for name in TYPED_NPM if resemblance(name, Ecosystem.NPM)] == []
+    assert not set(TYPED_NPM) <= set(top_names(Ecosystem.NPM)), "else nothing is shown here"
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("@type/node", "@types/node"),
+        ("@bable/core", "@babel/core"),
+        ("@emotlon/react", "@emotion/react"),
+        ("@emotion/unheard-of", None),
+        ("@remotion/cli", None),
+        ("@remotion/player", None),
+        ("@remotion/renderer", None),
+        # A popular package of @babel's has this name, and @bazel is in the list by another.
+        ("@bazel/core", None),
+    ],
+)
+def test_a_scope_is_imitated_by_what_it_is_known_for(name: str, target: str | None) -> None:
+    found = resemblance(name, Ecosystem.NPM)
+    assert (found and found.target) == target
 
 
 CLOSURES = {

@@ -8,9 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skillwarden.domain.approvals import names_to_accept
+from skillwarden.domain.finding import Finding, FindingKind
 from skillwarden.domain.lock import Platform, resolution_key
-from skillwarden.domain.policy import Maturity
-from skillwarden.services.records import agent_record, policy_record, run_record, skill_record
+from skillwarden.domain.package import Ecosystem, PackageId
+from skillwarden.domain.policy import Maturity, PolicyRef
+from skillwarden.domain.verdict import PendingApproval
+from skillwarden.services.approvals import request_body
+from skillwarden.services.records import (
+    agent_record,
+    approval_record,
+    policy_record,
+    run_record,
+    skill_record,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
@@ -158,3 +169,25 @@ def test_names_are_looked_at_only_where_intake_took_them_all() -> None:
     assert asked == []
     skill_record(make_body("Skill", make_spec(packages={"python": ["numpy"]})), name_findings=note)
     assert len(asked) == 1
+
+
+def test_a_decided_request_accepts_a_finding_under_the_names_that_it_had() -> None:
+    package = PackageId.of(Ecosystem.PYPI, "six", "1.17.0")
+    copies = tuple(f"ABC-{number}" for number in range(40))
+    finding = Finding(FindingKind.VULNERABILITY, package, "GHSA-1", aliases=(*copies, "CVE-1", "X" * 200))
+    pending = PendingApproval(
+        package,
+        (package,),
+        Maturity.INTERN,
+        artefacts=((package, f"sha256:{'a' * 64}"),),
+        findings=(finding,),
+        policies=(PolicyRef("rules", "team"),),
+    )
+    body = request_body("team", "it", pending)
+    body["status"] = {"decision": {"verdict": "Approved", "approver": "rita", "reason": "looked"}}
+    request = approval_record(body).request
+    assert request is not None
+    assert request.approval is not None
+    wanted = {("vulnerability", name) for name in names_to_accept(finding)}
+    assert wanted == {("vulnerability", "GHSA-1"), ("vulnerability", "CVE-1")}
+    assert wanted <= request.approval.accepted_findings

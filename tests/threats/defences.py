@@ -71,6 +71,13 @@ DEFENCES = (
         "scan/test_remembered_answers.py",
     ),
     Defence(
+        "a pre-release that is pinned past a ban",
+        "domain/ranges.py",
+        "            return version < Version(specifier.version)\n",
+        "            return specifier.contains(version, prereleases=True)\n",
+        "domain/test_ranges.py",
+    ),
+    Defence(
         "a name that imitates a popular one",
         "scan/typosquat.py",
         "(_by_separators, _by_look, _by_words, _by_affix, _by_slip)",
@@ -207,8 +214,22 @@ DEFENCES = (
     Defence(
         "a wheel that runs code when Python starts",
         "artefact/wheel.py",
-        'if not rest and place.endswith(".pth"):',
+        'if "/" not in place and place.endswith(".pth"):',
         "if False:",
+        "artefact/test_artefact_hooks.py",
+    ),
+    Defence(
+        "a wheel that puts a module beside the others as data",
+        "artefact/wheel.py",
+        '            return inner.removeprefix("lib/python/")\n',
+        '            return f"../data/{inner}"\n',
+        "artefact/test_artefact_hooks.py",
+    ),
+    Defence(
+        "a wheel that takes the place of the standard library's modules",
+        "artefact/wheel.py",
+        "        elif module in _STANDARD or",
+        "        elif False or",
         "artefact/test_artefact_hooks.py",
     ),
     Defence(
@@ -385,6 +406,13 @@ DEFENCES = (
         "domain/approvals.py",
         "            for approval in self._by_artefact(policy).get(node.package.artefact.digest, ())\n",
         "            for approval in self._approvals\n",
+        "domain/test_evaluate_approvals.py",
+    ),
+    Defence(
+        "an accepted advisory that comes to stand for another, too",
+        "domain/approvals.py",
+        "        return all((kind, name) in approval",
+        "        return any((kind, name) in approval",
         "domain/test_evaluate_approvals.py",
     ),
     Defence(

@@ -1,8 +1,9 @@
-"""What is in a wheel: code that an interpreter runs when it starts, commands that hide others, the licence.
+"""What is in a wheel: code that an interpreter runs when it starts, names that hide others, the licence.
 
 A wheel has no install script. What comes closest: a ``.pth`` file with an ``import`` line, and the modules
 ``sitecustomize`` and ``usercustomize``, run whenever Python starts in the environment (documentation of
-``site``); a script of a system command's name runs when somebody calls that command.
+``site``); a module called like one of the standard library's, which on ``PYTHONPATH`` comes before it; a
+script of a system command's name, which runs when somebody calls that command.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import configparser
 import hashlib
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from email.parser import BytesParser
 from pathlib import Path
@@ -44,7 +46,18 @@ _QUOTED_PARTS = frozenset(
         "sitedir",
     }
 )
-_STARTUP_MODULES = frozenset({"sitecustomize", "usercustomize"})
+#: Modules that an interpreter imports before it does anything else; the last two it need not have.
+_STARTUP_MODULES = frozenset({"encodings", "site", "sitecustomize", "usercustomize"})
+#: Names of the standard library: this interpreter's, and of other releases that a sandbox may have.
+_STANDARD = sys.stdlib_module_names | {
+    *("asynchat", "asyncore", "distutils", "imp", "smtpd"),  # until 3.11
+    *("aifc", "audioop", "cgi", "cgitb", "chunk", "crypt", "imghdr", "lib2to3", "mailcap"),  # until 3.12
+    *("nntplib", "pipes", "sndhdr", "sunau", "telnetlib", "uu", "xdrlib"),
+    *("_pydatetime", "_pylong"),  # since 3.12
+    *("_colorize", "_opcode_metadata", "_pyrepl", "_sysconfig"),  # since 3.13
+    *("_ast_unparse", "_py_warnings", "_zstd", "annotationlib", "compression"),  # since 3.14
+}
+_MODULE_FILES = (".py", ".pyc", ".so")
 #: Commands that scripts and people call without a path.
 _SYSTEM_COMMANDS = frozenset(
     {
@@ -125,28 +138,59 @@ def read_wheel(path: Path, name: str) -> ArtefactFacts:
 
 
 def installed_path(member: str) -> str:
-    """Return where a member lands below site-packages; the folders of ``.data`` map onto the environment."""
+    """Return where ``pip install --target`` puts a member, below the target, which is on ``PYTHONPATH``.
+
+    pip installs below a home of its own (``lib/python``, ``bin``, ``include/python``) and moves into the
+    target what lies in ``lib/python``, then whatever else lies in that home. So ``data`` stands beside the
+    modules.
+    """
     folder, _, rest = member.partition("/")
     if not folder.endswith(".data"):
         return member
     scheme, _, inner = rest.partition("/")
-    return inner if scheme in {"purelib", "platlib"} else f"../{scheme}/{inner}"
+    match scheme:
+        case "purelib" | "platlib":
+            return inner
+        case "data":
+            return inner.removeprefix("lib/python/")
+        case "scripts":
+            return f"bin/{inner}"
+        case "headers":
+            return f"include/{inner}"  # deeper, in fact: below the package's name
+    return f"../{scheme}/{inner}"  # pip refuses it
 
 
 def _startup(reader: ZipReader, name: str) -> Iterator[Hook]:
     for member in reader.names:
         place = installed_path(member)
-        top, _, rest = place.partition("/")
-        if not rest and place.endswith(".pth"):
+        module = _module(place)
+        if "/" not in place and place.endswith(".pth"):
             lines = reader.read(member).decode("utf-8", "replace").splitlines()
             code = [line for line in lines if line.startswith(("import ", "import\t"))]
             strange = [line for line in code if not _harmless(line.strip(), name)]
             if strange:
                 hook = Hook(f"pth:{place}", shortened("; ".join(strange)))
                 yield _looked(reader, hook, strange, [])
-        elif top.partition(".")[0] in _STARTUP_MODULES:
-            hook = Hook(f"startup:{top.partition('.')[0]}", f"{place} runs whenever Python starts")
-            yield _looked(reader, hook, [], [member] if member.endswith(".py") else [])
+            continue
+        if module in _STARTUP_MODULES:
+            hook = Hook(f"startup:{module}", f"{place} runs whenever Python starts")
+        elif module in _STANDARD or module.startswith("_sysconfigdata_"):
+            hook = Hook(f"hides:{module}", f"{place} runs in place of the standard library's {module}")
+        else:
+            continue
+        yield _looked(reader, hook, [], [member] if member.endswith(".py") else [])
+
+
+def _module(place: str) -> str:
+    """Return the module that a file is, importable by its bare name; ``""``: none.
+
+    A folder without ``__init__`` hides nothing: a module further along the path comes before it.
+    """
+    top, _, rest = place.partition("/")
+    file = rest or top
+    if not file.endswith(_MODULE_FILES) or (rest and not rest.startswith("__init__.")):
+        return ""
+    return top if rest else top.partition(".")[0]
 
 
 def _looked(reader: ZipReader, hook: Hook, lines: Sequence[str], files: Sequence[str]) -> Hook:
@@ -181,9 +225,8 @@ def _harmless(line: str, name: str) -> bool:
 def _commands(reader: ZipReader, metadata: str, name: str) -> Iterator[Hook]:
     hidden = _SYSTEM_COMMANDS - _OWNERS.get(name, set())
     for member in reader.names:
-        folder, _, rest = member.partition("/")
-        command = rest.removeprefix("scripts/")
-        if folder.endswith(".data") and rest.startswith("scripts/") and command in hidden:
+        folder, _, command = installed_path(member).partition("/")
+        if folder == "bin" and command in hidden:
             hook = Hook(f"command:{command}", f"{member} hides the system's {command}")
             yield looked_into(hook, [Run("", path=member)], {member: reader.peek(member, MAX_FILE_BYTES)})
     points = metadata.replace("/METADATA", "/entry_points.txt")

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from .approvals import SOURCE_KIND
+from .approvals import SOURCE_KIND, names_to_accept
+from .finding import ADVISORIES
 from .package import PackageId
 from .policy import Maturity, PolicyRef
 from .verdict import Approval, PendingApproval
@@ -57,6 +58,8 @@ class ApprovalRequest:
         whether a name may be looked up.
     findings
         ``(kind, id)`` pairs that would be accepted.
+    aliases
+        The same for the other names that they had when it was asked.
     min_maturity
         The maturity that it was asked for.
     policies
@@ -74,6 +77,7 @@ class ApprovalRequest:
     policies: frozenset[PolicyRef]
     decision: Decision | None = None
     name: str = ""
+    aliases: frozenset[tuple[str, str]] = frozenset()
 
     def spent(self, now: datetime) -> bool:
         """Whether it was approved for a time that is over: whoever needs it must ask anew."""
@@ -92,7 +96,7 @@ class ApprovalRequest:
             return None
         return Approval(
             artefacts=self.artefacts,
-            accepted_findings=self.findings,
+            accepted_findings=self.findings | self.aliases,
             min_maturity=self.decision.min_maturity,
             approved=self.decision.approved,
             policies=self.policies,
@@ -152,7 +156,8 @@ def effect_of(
             continue
         if other.artefacts - request.artefacts:
             return Effect.NEW_ARTEFACT, f"{other.name} asks for artefacts that this approval does not cover."
-        if added := sorted(id_ for _, id_ in other.findings - request.findings):
+        known = request.findings | request.aliases
+        if added := sorted(id_ for _, id_ in (other.findings | other.aliases) - known):
             return Effect.NEW_FINDING, f"{', '.join(added[:5])} became known since; {other.name} asks for it."
     return Effect.APPROVED, f"{decision.approver} approved it: {decision.reason}"
 
@@ -170,7 +175,12 @@ def set_digest(pending: PendingApproval) -> str:
     rows = [
         [declared.ecosystem.value, declared.name, declared.version] if declared else [pending.content_digest],
         sorted(digest for _, digest in pending.artefacts),
-        sorted([finding.kind.value, finding.id] for finding in pending.findings)
+        sorted(
+            [finding.kind.value, finding.id, *sorted(names_to_accept(finding) - {finding.id})]
+            if finding.kind in ADVISORIES
+            else [finding.kind.value, finding.id]
+            for finding in pending.findings
+        )
         + sorted({(SOURCE_KIND, finding.rule) for finding in pending.source_findings}),
         sorted(str(policy) for policy in pending.policies),
         pending.min_maturity.value,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from .closure import Closure, Node
-from .finding import Finding
+from .finding import ADVISORIES, Finding
 from .package import DeclaredPackage
 from .policy import Maturity, PolicyRef
 from .source_finding import SourceFinding
@@ -14,6 +14,7 @@ from .verdict import Approval
 
 #: Stands for a kind of finding where an approval accepts what was found in a skill's own files.
 SOURCE_KIND = "source"
+_NUMBERED = ("CVE-", "GHSA-")
 #: An approval that covers the ground and never ends.
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
@@ -82,7 +83,7 @@ class ApprovalBook:
             The package.
         finding
             The finding that is the ground; ``None`` where a rule is. One approval must cover both the
-            artefact and the finding, under the finding's id or an alias of it.
+            artefact and the finding, an advisory under all its ``names_to_accept``.
         policy
             Who asks; ``None`` where no policy speaks of the package: then every approval of it will do.
         """
@@ -160,6 +161,19 @@ def _answers(approval: Approval, policy: PolicyRef | None) -> bool:
     return policy is None or policy in approval.policies
 
 
+def names_to_accept(finding: Finding) -> frozenset[str]:
+    """Return the names under which a finding must have been accepted: each that may be another vulnerability.
+
+    One record can name the numbers of several vulnerabilities and so make one finding of them
+    (``merge_findings``); whoever accepted the one has not accepted the others. A number is CVE's or GHSA's:
+    other databases copy those, and their copies come later. Where nobody gave a number, every name counts.
+    """
+    names = frozenset({finding.id, *finding.aliases})
+    return frozenset(name for name in names if name.startswith(_NUMBERED)) or names
+
+
 def _accepts(approval: Approval, finding: Finding) -> bool:
     kind = finding.kind.value
-    return any((kind, name) in approval.accepted_findings for name in (finding.id, *finding.aliases))
+    if finding.kind in ADVISORIES:
+        return all((kind, name) in approval.accepted_findings for name in names_to_accept(finding))
+    return (kind, finding.id) in approval.accepted_findings

@@ -62,6 +62,8 @@ SCANNERS_BY_KIND: Mapping[FindingKind, frozenset[ScannerName]] = {
     FindingKind.MALWARE: frozenset({ScannerName.MALWARE}),
 }
 
+#: Kinds whose findings have the names of advisories, several for one thing.
+ADVISORIES = frozenset({FindingKind.VULNERABILITY, FindingKind.MALICIOUS})
 #: Kinds that report since when something is there; the time of the verdict makes an age of it.
 AGES = (FindingKind.RELEASE_AGE, FindingKind.PACKAGE_AGE)
 #: Kinds that report a fact of every package, which only a policy makes a ground.

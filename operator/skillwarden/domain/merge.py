@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from .finding import Finding, FindingKind, ScannerReport, Severity
+from .finding import ADVISORIES, Finding, FindingKind, ScannerReport, Severity
 from .package import PackageId
 from .ranges import sort_versions
 
@@ -19,7 +19,6 @@ _SEVERITY = {
         (Severity.UNKNOWN, Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
     )
 }
-_ADVISORIES = frozenset({FindingKind.VULNERABILITY, FindingKind.MALICIOUS})
 #: OSV's prefix for packages made to do harm (OpenSSF malicious-packages).
 _MALICIOUS_PREFIX = "MAL-"
 #: Which of several ids a merged finding is known by: the one with the most useful page behind it.
@@ -43,7 +42,7 @@ def merge_findings(reports: Iterable[ScannerReport]) -> tuple[Finding, ...]:
     others: dict[tuple[FindingKind, PackageId, str], list[Finding]] = {}
     for report in reports:
         for finding in report.findings:
-            if finding.kind in _ADVISORIES:
+            if finding.kind in ADVISORIES:
                 advisories.setdefault(finding.package, []).append(finding)
             else:
                 others.setdefault((finding.kind, finding.package, finding.id), []).append(finding)

@@ -188,9 +188,14 @@ class PolicyIndex:
         return found
 
     def _covers(self, position: int, version: str) -> bool:
-        """A rule whose range cannot be read covers every version, and denies (see ``_rule_action``)."""
+        """Whether a rule speaks of a version: one that denies of whatever a ban would hold.
+
+        A rule whose range cannot be read covers every version, and denies (see ``_rule_action``).
+        """
         versions = self._rule_ranges[position]
-        return not versions.readable or versions.matches(version)
+        if self._rule_action(position) is Action.DENY:
+            return versions.may_hold(version)
+        return versions.matches(version)
 
     def judge(self, closure: Closure) -> Opinions:
         """Return the opinion of each node of a closure."""

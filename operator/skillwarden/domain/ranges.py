@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import InvalidSpecifier, Specifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from .package import Ecosystem
@@ -59,16 +59,30 @@ class VersionRange:
         return False
 
     def may_hold(self, version: str) -> bool:
-        """Whether a version lies in the range or nobody can say that it does not: what a ban asks."""
-        if self.matches(version):
+        """Whether a version lies in the range or nobody can say that it does not: what a ban asks.
+
+        A pre- or post-release of a bound lies where the order of versions puts it: ``2.0rc1`` in ``<2.0``,
+        ``1.7.post1`` in ``>1.7``. To PEP 440 neither does, and a pin would be a way round the ban.
+        """
+        if self.every:
             return True
         match self.specifiers:
-            case SpecifierSet():
-                return parse_version(version) is None
+            case SpecifierSet() as specifiers:
+                pep440 = parse_version(version)
+                return pep440 is None or all(_in_order(specifier, pep440) for specifier in specifiers)
             case SemVerRange() as range_:
                 semver = parse_semver(version)
-                return semver is None or range_.contains(semver, upper_prereleases=True)
+                return semver is None or range_.contains(semver, widely=True)
         return True
+
+
+def _in_order(specifier: Specifier, version: Version) -> bool:
+    match specifier.operator:
+        case "<":
+            return version < Version(specifier.version)
+        case ">":
+            return version > Version(specifier.version)
+    return specifier.contains(version, prereleases=True)
 
 
 @lru_cache(maxsize=16_384)

@@ -71,19 +71,20 @@ class SemVerRange:
 
     alternatives: tuple[tuple[tuple[str, SemVer], ...], ...]
 
-    def contains(self, version: SemVer, *, upper_prereleases: bool = False) -> bool:
+    def contains(self, version: SemVer, *, widely: bool = False) -> bool:
         """Whether a version lies in the range, pre-releases included.
 
         Parameters
         ----------
         version
             The version.
-        upper_prereleases
-            Whether ``2.0.0-rc.1`` lies in ``<2.0.0``, as the order of versions has it. Whoever writes
-            ``^1.0.0`` does not mean it; whoever bans ``<2.0.0`` may.
+        widely
+            Whether the pre-releases of a bound lie in the range, too: ``2.0.0-rc.1`` in ``<2.0.0``, as the
+            order of versions has it, and ``1.0.0-rc.1`` in ``>=1.0.0``, which is what is left of ``1.x``.
+            Whoever writes ``^1.0.0`` does not mean them; whoever bans it may.
         """
         return any(
-            all(_holds(version, operator, bound, upper_prereleases) for operator, bound in alternative)
+            all(_holds(version, operator, bound, widely=widely) for operator, bound in alternative)
             for alternative in self.alternatives
         )
 
@@ -96,7 +97,7 @@ class SemVerRange:
 def _satisfiable(alternative: tuple[tuple[str, SemVer], ...]) -> bool:
     exact = [bound for operator, bound in alternative if operator not in _BOUNDS]
     if exact:
-        return all(_holds(exact[0], operator, bound, True) for operator, bound in alternative)
+        return all(_in_order(exact[0], operator, bound) for operator, bound in alternative)
     lows = [(bound, operator == ">") for operator, bound in alternative if operator.startswith(">")]
     highs = [(bound, operator == "<") for operator, bound in alternative if operator.startswith("<")]
     # No version comes before 0.0.0-0, node-semver's own spelling of an empty range.
@@ -109,7 +110,13 @@ def _satisfiable(alternative: tuple[tuple[str, SemVer], ...]) -> bool:
     )
 
 
-def _holds(version: SemVer, operator: str, bound: SemVer, upper_prereleases: bool) -> bool:
+def _holds(version: SemVer, operator: str, bound: SemVer, *, widely: bool) -> bool:
+    if operator in {"<", ">="} and version.core == bound.core and version.prerelease and not bound.prerelease:
+        return widely
+    return _in_order(version, operator, bound)
+
+
+def _in_order(version: SemVer, operator: str, bound: SemVer) -> bool:
     match operator:
         case ">=":
             return version >= bound
@@ -118,8 +125,7 @@ def _holds(version: SemVer, operator: str, bound: SemVer, upper_prereleases: boo
         case "<=":
             return version <= bound
         case "<":
-            before = version.prerelease and not bound.prerelease and version.core == bound.core
-            return version < bound and (upper_prereleases or not before)
+            return version < bound
         case _:
             return version == bound
 

@@ -66,7 +66,7 @@ _TRUST_WORDS = frozenset(
     }
 )
 #: npm's downloads are mostly of what packages pull in; these are what people type, wherever they rank.
-_TYPED_NPM = (
+TYPED_NPM = (
     *(
         "angular",
         "axios",
@@ -155,6 +155,7 @@ class _Corpus:
     most_famous: frozenset[str]
     flat: dict[str, str]
     scopes: tuple[str, ...]
+    owned: frozenset[str]
 
 
 _Trick = Callable[[_Corpus, str], Resemblance | None]
@@ -164,14 +165,14 @@ _Trick = Callable[[_Corpus, str], Resemblance | None]
 def _corpus(ecosystem: Ecosystem) -> _Corpus:
     everything = top_names(ecosystem)
     # A scope has one owner: only the scope itself can be imitated, and a scoped name without its scope.
-    typed = _TYPED_NPM if ecosystem is Ecosystem.NPM else ()
+    typed = TYPED_NPM if ecosystem is Ecosystem.NPM else ()
     names = tuple(dict.fromkeys((*typed, *(name for name in everything if not name.startswith("@")))))
     scoped = [name for name in everything[:_TARGETS] if name.startswith("@")]
     owners = Counter(name.partition("/")[0] for name in everything if name.startswith("@"))
     shortest = _MIN_EDITED - 1 if ecosystem is Ecosystem.PYPI else _MIN_EDITED - 2
     targets = names[:_TARGETS]
     return _Corpus(
-        popular=frozenset(everything),
+        popular=frozenset((*typed, *everything)),
         edited=_ByLength((name for name in targets if len(name) >= _MIN_EDITED), edits=1),
         twice_edited=_ByLength((name for name in names[:_FAMOUS] if len(name) >= _MIN_TWICE_EDITED), edits=2),
         swapped=_first(
@@ -187,6 +188,7 @@ def _corpus(ecosystem: Ecosystem) -> _Corpus:
         most_famous=frozenset(names[:_MOST_FAMOUS]),
         flat=_first((name[1:].replace("/", "-"), name) for name in scoped),
         scopes=tuple(scope for scope, count in owners.items() if count >= 3 and len(scope) > _MIN_EDITED),
+        owned=frozenset(owners),
     )
 
 
@@ -250,11 +252,25 @@ def _without_scope(corpus: _Corpus, name: str) -> Resemblance | None:
 
 
 def _by_scope(corpus: _Corpus, name: str) -> Resemblance | None:
+    """Return the popular package of a much used scope whose name is this but for the scope.
+
+    A scope has one owner, so one that is itself in the list imitates nobody. Of the scopes that are not,
+    those one edit apart are mostly honest (``@remotion``, ``@storyblok``): what they publish is not what the
+    other scope is known for.
+    """
     scope, _, rest = name.partition("/")
-    near = process.extractOne(scope, corpus.scopes, scorer=OSA.distance, score_cutoff=1)
-    if near is None or near[1] == 0:
+    if scope in corpus.owned:
         return None
-    return Resemblance(f"{near[0]}/{rest}", "one edit in the scope apart")
+    near = process.extract(scope, corpus.scopes, scorer=OSA.distance, score_cutoff=1, limit=None)
+    targets = sorted(f"{target}/{rest}" for target, _, _ in near)
+    return next(
+        (
+            Resemblance(target, "one edit in the scope apart")
+            for target in targets
+            if target in corpus.popular
+        ),
+        None,
+    )
 
 
 def _by_separators(corpus: _Corpus, name: str) -> Resemblance | None:

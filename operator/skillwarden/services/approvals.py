@@ -9,9 +9,17 @@ from typing import Any
 import structlog
 
 from ..api.v1alpha1 import GROUP, VERSION
-from ..api.v1alpha1.package_approval import MAX_ARTEFACTS, MAX_FINDINGS, MAX_POLICIES
+from ..api.v1alpha1.package_approval import (
+    MAX_ALIAS,
+    MAX_ALIASES,
+    MAX_ARTEFACTS,
+    MAX_FINDINGS,
+    MAX_POLICIES,
+)
 from ..domain.approval_request import request_name
+from ..domain.approvals import names_to_accept
 from ..domain.conditions import shorten
+from ..domain.finding import Finding
 from ..domain.package import PackageId
 from ..domain.verdict import Approval, PendingApproval, Verdict
 from ..kube.errors import AlreadyExists, ApiError, Conflict
@@ -141,6 +149,7 @@ def request_body(namespace: str, name: str, pending: PendingApproval) -> Body:
                 **_package(finding.package),
                 "kind": finding.kind.value,
                 "id": finding.id[:256],
+                **({"aliases": _aliases(finding)} if finding.aliases else {}),
                 "severity": finding.severity.value,
                 "summary": shorten(finding.summary, limit=_MAX_SUMMARY),
             }
@@ -158,6 +167,13 @@ def request_body(namespace: str, name: str, pending: PendingApproval) -> Body:
         "metadata": {"name": name, "namespace": namespace},
         "spec": spec,
     }
+
+
+def _aliases(finding: Finding) -> list[str]:
+    """Return what fits of a finding's other names, those first without which it is not accepted."""
+    must = names_to_accept(finding)
+    fitting = [name for name in finding.aliases if len(name) <= MAX_ALIAS]
+    return sorted(fitting, key=lambda name: (name not in must, name))[:MAX_ALIASES]
 
 
 def _source(pending: PendingApproval) -> dict[str, Any]:

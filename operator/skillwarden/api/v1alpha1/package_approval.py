@@ -30,6 +30,9 @@ from .common import (
 APPROVAL_PROBE_PACKAGE = "skillwarden-guard-probe"
 MAX_ARTEFACTS = 2000
 MAX_FINDINGS = 2000
+#: Other names of one finding, and characters of one: within what the API server's validation may cost.
+MAX_ALIASES = 32
+MAX_ALIAS = 64
 MAX_REQUESTERS = 20
 #: Each is a question to the API server of what the approver may do, and an admission policy has a budget for
 #: 28 of them (350,000 of 10,000,000 units of cost each): these, and three about skills.
@@ -66,6 +69,15 @@ class AcceptedFinding(Package):
     kind: FindingKind = Field(description="What was found.")
     id: str = Field(
         min_length=1, max_length=256, pattern=PRINTABLE, description="Id of the advisory, or the like."
+    )
+    aliases: tuple[Annotated[str, Field(min_length=1, max_length=MAX_ALIAS, pattern=PRINTABLE)], ...] = Field(
+        default=(),
+        max_length=MAX_ALIASES,
+        json_schema_extra=LIST_ATOMIC,
+        description=(
+            "Other ids that the advisory had when it was asked; a CVE or GHSA that is not among them is not"
+            " accepted."
+        ),
     )
     severity: Severity = Field(description="Critical, High, Medium, Low or Unknown.")
     summary: str = Field(default="", max_length=1024, description="One line for a person.")
@@ -215,6 +227,7 @@ class PackageApproval(Resource):
             declared=spec.package.to_domain() if spec.package else None,
             artefacts=frozenset(artefacts),
             findings=frozenset(findings),
+            aliases=frozenset((item.kind.value, alias) for item in spec.findings for alias in item.aliases),
             min_maturity=spec.min_maturity,
             policies=frozenset(
                 PolicyRef(item.name, namespace if item.kind == "PackagePolicy" else None)

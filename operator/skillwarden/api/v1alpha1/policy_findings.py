@@ -149,7 +149,8 @@ class Findings(ApiModel):
         default=domain.Action.REQUIRE_APPROVAL,
         description=(
             "What follows where a package has code that runs without being called: npm's install scripts,"
-            " .pth files that import, commands that hide the system's. A sandbox runs none of them."
+            " .pth files that import, commands that hide the system's, modules that hide the standard"
+            " library's. A sandbox runs none of them but the modules."
         ),
     )
     licence: LicenceRules = Field(
