@@ -13,6 +13,7 @@ import pytest
 
 from skillwarden.domain.policy import Maturity
 from skillwarden.kube.kinds import Kind
+from skillwarden.services.observe import pod_record
 from skillwarden.services.operator import Operator, Parts
 from skillwarden.services.ports import Timing
 from skillwarden.services.store import Store
@@ -56,9 +57,11 @@ def make_policy(version: int, *, bans: Sequence[str] = ()) -> Body:
     }
 
 
-def make_pod(owner: str = "demo") -> Body:
+def make_pod(owner: str = "demo", *, version: int | None = None) -> Body:
     reference = {"apiVersion": "skillwarden.io/v1alpha1", "kind": "Skill", "name": owner, "uid": "u-1"}
     meta = {"name": "demo-0", "namespace": "team", "uid": "p-1"}
+    if version is not None:
+        meta["resourceVersion"] = str(version)
     return {"metadata": {**meta, "ownerReferences": [{**reference, "controller": True}]}}
 
 
@@ -75,7 +78,7 @@ class Lists:
         self.asked.append(kind)
         await asyncio.sleep(0)
         found = [project(body) for body in self.objects.get(kind, [])]
-        if kind is Kind.SKILL:
+        if kind in {Kind.SKILL, Kind.POD}:
             self.meanwhile()
         return SimpleNamespace(items=found, resource_version=str(self.version))
 
@@ -172,6 +175,34 @@ async def test_a_status_that_was_written_during_a_list_is_kept(
     lists.meanwhile = write
     await core.relist()
     assert version(store) == "7"
+
+
+async def test_a_pod_that_was_launched_during_a_list_is_neither_dropped_nor_taken_for_a_stray(
+    core: Operator, lists: Lists, store: Store
+) -> None:
+    def launch() -> None:
+        record = pod_record(make_pod(version=6), seal_key=b"")
+        store.pods.put(("team", "demo-0"), record)
+
+    lists.meanwhile = launch
+    await core.begin_watch(Kind.POD, None)
+    assert store.pods.get(("team", "demo-0")) is not None
+    lists.meanwhile = lambda: None
+    await drained(core)
+    await core.begin_watch(Kind.POD, None)
+    assert store.pods.get(("team", "demo-0")) is None, "a list that was asked for later knows better"
+    assert ("Pod", "team", "demo-0") in await drained(core)
+
+
+async def test_a_pod_whose_launch_a_list_is_newer_than_is_gone_where_it_does_not_show_it(
+    core: Operator, lists: Lists, store: Store
+) -> None:
+    lists.version = 9
+    lists.meanwhile = lambda: store.pods.put(
+        ("team", "demo-0"), pod_record(make_pod(version=6), seal_key=b"")
+    )
+    await core.begin_watch(Kind.POD, None)
+    assert store.pods.get(("team", "demo-0")) is None
 
 
 async def test_two_lists_at_a_time_do_not_disturb_each_other(
