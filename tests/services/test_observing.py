@@ -400,6 +400,39 @@ async def test_a_change_of_it_concerns(
     assert {key[0] for key in await drained(core)} == keys
 
 
+REQUEST = "greeter-1"
+
+
+def make_request(*, uid: str = "q-1", askers: Sequence[str] = ()) -> Body:
+    return {
+        "apiVersion": "skillwarden.io/v1alpha1",
+        "kind": "PackageApproval",
+        "metadata": {"name": REQUEST, "namespace": "team", "uid": uid},
+        "spec": {"package": {"ecosystem": "PyPI", "name": "greeter", "version": "1.0"}},
+        "status": {"requestedBy": {"count": len(askers), "skills": list(askers)}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("sentence", "event", "after"),
+    [
+        ("deleted", "DELETED", make_request(askers=["told"])),
+        ("replaced by another", "MODIFIED", make_request(uid="q-2")),
+    ],
+)
+async def test_who_asks_for_a_request_that_nobody_decided_is_woken_when_it_is(
+    sentence: str, event: str, after: Body, core: Operator
+) -> None:
+    names = make_skill(5, name="names")
+    names["status"] = {"pendingApprovals": [{"name": REQUEST}]}
+    for skill in (names, make_skill(5, name="told"), make_skill(5, name="other")):
+        core.observe(Kind.SKILL, "ADDED", skill)
+    core.observe(Kind.PACKAGE_APPROVAL, "ADDED", make_request(askers=["told"]))
+    await drained(core)
+    core.observe(Kind.PACKAGE_APPROVAL, event, after)
+    assert {key[2] for key in await drained(core) if key[0] == "Skill"} == {"names", "told"}
+
+
 async def test_every_watched_kind_can_be_listed(core: Operator, lists: Lists) -> None:
     await core.relist()
     seen = lists.asked

@@ -8,7 +8,7 @@ from typing import Any
 from ..kube.kinds import Kind
 from .approvals import requests_of
 from .observe import NetworkPolicyRecord
-from .records import ApprovalRecord
+from .records import ApprovalRecord, SkillRecord
 from .requeue import Key
 from .store import Store
 from .table import Name
@@ -61,6 +61,9 @@ class Concerns:
             case Kind.PACKAGE_APPROVAL:
                 if _decision(before) != _decision(after):
                     self.skills(self._store.skills.grouped(namespace))
+                elif after is None or (before is not None and after.key.uid != before.key.uid):
+                    # Whoever waits for one that is gone asks anew.
+                    self.skills(self._askers(name, before))
                 self._queue.add((APPROVAL, *name))
                 for other in self._store.approvals.grouped(namespace):
                     # One that asks for more takes the effect from another.
@@ -111,6 +114,13 @@ class Concerns:
             if before is not None and before.ours and before.owner_name:
                 # Its skill may have been seen to go before this lost it: then nobody else would look.
                 self._skill((namespace, before.owner_name))
+
+    def _askers(self, name: Name, request: ApprovalRecord | None) -> Iterable[SkillRecord]:
+        """Yield the skills that ask for a request, by what their status says, or the request's own."""
+        told = set((request.status.get("requestedBy") or {}).get("skills") or ()) if request else set()
+        for record in self._store.skills.grouped(name[0]):
+            if record.key.name in told or name[1] in requests_of(record):
+                yield record
 
     def _left_behind(self, kind: str, before: Any, after: Any) -> None:
         """Queue the Pods of an owner that is gone, or is another one by now: nobody else would look."""
