@@ -117,7 +117,7 @@ class Watched:
                 return
             table.drop(name)
             if kind is Kind.POD:
-                self._concerns.stray(name)
+                self._concerns.stray(name, before)
             self._concerns.changed(kind, name, before, None)
             return
         if late:
@@ -163,7 +163,7 @@ class Watched:
         gone = table.replace(records)
         if kind is Kind.POD:
             for name in sorted(gone):
-                self._concerns.stray(name)
+                self._concerns.stray(name, before.get(name))
         for name in (*sorted(gone), *records):
             old, new = before.get(name), table.get(name)
             if not (changed_only and unchanged(old, new)):
