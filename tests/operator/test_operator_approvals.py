@@ -106,6 +106,27 @@ async def test_a_denial_denies_and_outlives_the_skill(clean: World, user: Client
     await user.until_skill("demo", Compliant="Denied")
 
 
+async def test_a_request_that_somebody_deleted_undecided_is_back_by_itself(
+    clean: World, user: Client
+) -> None:
+    await user.apply(make_policy(**ASKING))
+    request = await asked(user)
+    name, uid = request["metadata"]["name"], request["metadata"]["uid"]
+    await until_effect(user, name, "Pending")
+    await settled(clean)
+    assert clean.core is not None
+    # What is left of timers, such as one that would have shown progress, is not what brings it back.
+    clean._loop.call_soon_threadsafe(clean.core.queue.close)
+    await user.delete(Kind.PACKAGE_APPROVAL, name)
+
+    def another(body: dict[str, Any]) -> bool:
+        return body != {} and body["metadata"]["uid"] != uid
+
+    await user.until(lambda: user.get(Kind.PACKAGE_APPROVAL, name), another, "it is asked for anew")
+    await decide(user, await until_effect(user, name, "Pending"))
+    await user.until_skill("demo", Compliant="Allowed")
+
+
 async def test_two_skills_ask_for_one_thing_once(clean: World, user: Client) -> None:
     await user.apply(make_policy(**ASKING))
     first = await asked(user)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,12 +42,17 @@ def make_network_policy(*, owner: str | None, ours: bool = True, **spec: Any) ->
     return {"metadata": meta, "spec": {"podSelector": {}, **spec}}
 
 
+async def _primed() -> None:
+    """Nothing stands that no watch tells of."""
+
+
 @pytest.fixture
-async def core() -> Operator:
+async def core() -> AsyncIterator[Operator]:
+    """An operator that leads, and has no workers that take what it queues."""
     parts = Parts(
         store=Store(),
         cluster=NOTHING,
-        skills=NOTHING,
+        skills=SimpleNamespace(prime=_primed),  # type: ignore[arg-type]
         runs=NOTHING,
         accepted=NOTHING,
         approvals=NOTHING,
@@ -58,11 +64,13 @@ async def core() -> Operator:
         source_findings=lambda _: (),
         observer=SimpleNamespace(waited=lambda _: None),  # type: ignore[arg-type]
     )
-    core = Operator(parts)
+    core = Operator(parts, workers=0)
+    await core.lead()
     for name in ("demo", "other"):
         core.observe(Kind.SKILL, "ADDED", make_skill(name))
     await drained(core)
-    return core
+    yield core
+    await core.stop()
 
 
 async def drained(core: Operator) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -13,6 +13,7 @@ import pytest
 
 from skillwarden.domain.policy import Maturity
 from skillwarden.kube.kinds import Kind
+from skillwarden.services.observe import pod_record
 from skillwarden.services.operator import Operator, Parts
 from skillwarden.services.ports import Timing
 from skillwarden.services.store import Store
@@ -56,9 +57,11 @@ def make_policy(version: int, *, bans: Sequence[str] = ()) -> Body:
     }
 
 
-def make_pod(owner: str = "demo") -> Body:
+def make_pod(owner: str = "demo", *, version: int | None = None) -> Body:
     reference = {"apiVersion": "skillwarden.io/v1alpha1", "kind": "Skill", "name": owner, "uid": "u-1"}
     meta = {"name": "demo-0", "namespace": "team", "uid": "p-1"}
+    if version is not None:
+        meta["resourceVersion"] = str(version)
     return {"metadata": {**meta, "ownerReferences": [{**reference, "controller": True}]}}
 
 
@@ -75,7 +78,7 @@ class Lists:
         self.asked.append(kind)
         await asyncio.sleep(0)
         found = [project(body) for body in self.objects.get(kind, [])]
-        if kind is Kind.SKILL:
+        if kind in {Kind.SKILL, Kind.POD}:
             self.meanwhile()
         return SimpleNamespace(items=found, resource_version=str(self.version))
 
@@ -86,7 +89,7 @@ def make_operator(lists: Lists, store: Store) -> Operator:
     parts = Parts(
         store=store,
         cluster=lists,  # type: ignore[arg-type]
-        skills=nothing,
+        skills=SimpleNamespace(prime=_primed),  # type: ignore[arg-type]
         runs=nothing,
         accepted=nothing,
         approvals=nothing,
@@ -98,7 +101,11 @@ def make_operator(lists: Lists, store: Store) -> Operator:
         source_findings=lambda _: (),
         observer=SimpleNamespace(waited=lambda _: None),  # type: ignore[arg-type]
     )
-    return Operator(parts)
+    return Operator(parts, workers=0)
+
+
+async def _primed() -> None:
+    """Nothing stands that no watch tells of."""
 
 
 @pytest.fixture
@@ -112,8 +119,18 @@ def store() -> Store:
 
 
 @pytest.fixture
-async def core(lists: Lists, store: Store) -> Operator:
-    return make_operator(lists, store)
+async def standby(lists: Lists, store: Store) -> AsyncIterator[Operator]:
+    """An operator that does not lead."""
+    core = make_operator(lists, store)
+    yield core
+    await core.stop()
+
+
+@pytest.fixture
+async def core(standby: Operator) -> Operator:
+    """An operator that leads, and has no workers that take what it queues."""
+    await standby.lead()
+    return standby
 
 
 def version(store: Store) -> str | None:
@@ -172,6 +189,34 @@ async def test_a_status_that_was_written_during_a_list_is_kept(
     lists.meanwhile = write
     await core.relist()
     assert version(store) == "7"
+
+
+async def test_a_pod_that_was_launched_during_a_list_is_neither_dropped_nor_taken_for_a_stray(
+    core: Operator, lists: Lists, store: Store
+) -> None:
+    def launch() -> None:
+        record = pod_record(make_pod(version=6), seal_key=b"")
+        store.pods.put(("team", "demo-0"), record)
+
+    lists.meanwhile = launch
+    await core.begin_watch(Kind.POD, None)
+    assert store.pods.get(("team", "demo-0")) is not None
+    lists.meanwhile = lambda: None
+    await drained(core)
+    await core.begin_watch(Kind.POD, None)
+    assert store.pods.get(("team", "demo-0")) is None, "a list that was asked for later knows better"
+    assert ("Pod", "team", "demo-0") in await drained(core)
+
+
+async def test_a_pod_whose_launch_a_list_is_newer_than_is_gone_where_it_does_not_show_it(
+    core: Operator, lists: Lists, store: Store
+) -> None:
+    lists.version = 9
+    lists.meanwhile = lambda: store.pods.put(
+        ("team", "demo-0"), pod_record(make_pod(version=6), seal_key=b"")
+    )
+    await core.begin_watch(Kind.POD, None)
+    assert store.pods.get(("team", "demo-0")) is None
 
 
 async def test_two_lists_at_a_time_do_not_disturb_each_other(
@@ -367,6 +412,119 @@ async def test_a_change_of_it_concerns(
     await drained(core)
     core.observe(kind, event, body)
     assert {key[0] for key in await drained(core)} == keys
+
+
+REQUEST = "greeter-1"
+
+
+def make_request(*, uid: str = "q-1", askers: Sequence[str] = ()) -> Body:
+    return {
+        "apiVersion": "skillwarden.io/v1alpha1",
+        "kind": "PackageApproval",
+        "metadata": {"name": REQUEST, "namespace": "team", "uid": uid},
+        "spec": {"package": {"ecosystem": "PyPI", "name": "greeter", "version": "1.0"}},
+        "status": {"requestedBy": {"count": len(askers), "skills": list(askers)}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("sentence", "event", "after"),
+    [
+        ("deleted", "DELETED", make_request(askers=["told"])),
+        ("replaced by another", "MODIFIED", make_request(uid="q-2")),
+    ],
+)
+async def test_who_asks_for_a_request_that_nobody_decided_is_woken_when_it_is(
+    sentence: str, event: str, after: Body, core: Operator
+) -> None:
+    names = make_skill(5, name="names")
+    names["status"] = {"pendingApprovals": [{"name": REQUEST}]}
+    for skill in (names, make_skill(5, name="told"), make_skill(5, name="other")):
+        core.observe(Kind.SKILL, "ADDED", skill)
+    core.observe(Kind.PACKAGE_APPROVAL, "ADDED", make_request(askers=["told"]))
+    await drained(core)
+    core.observe(Kind.PACKAGE_APPROVAL, event, after)
+    assert {key[2] for key in await drained(core) if key[0] == "Skill"} == {"names", "told"}
+
+
+def make_run(number: int) -> Body:
+    return {
+        "apiVersion": "skillwarden.io/v1alpha1",
+        "kind": "SkillRun",
+        "metadata": {"name": f"run-{number}", "namespace": "team", "uid": f"run-{number}"},
+        "spec": {"skillRef": {"name": "demo"}},
+    }
+
+
+def make_network_policy(name: str, **labels: str) -> Body:
+    labels = {"app.kubernetes.io/managed-by": "skillwarden", **labels}
+    return {"metadata": {"name": name, "namespace": "team", "uid": name, "labels": labels}}
+
+
+async def test_an_operator_that_stands_by_keeps_no_keys_and_queues_all_that_lives_when_it_leads(
+    standby: Operator, lists: Lists
+) -> None:
+    lists.objects[Kind.SKILL] = [make_skill(5)]
+    await standby.start()
+    for number in range(3000):
+        run, pod = make_run(number), make_pod()
+        pod["metadata"]["name"] = f"pod-{number}"
+        pod["status"] = {"phase": "Succeeded"}
+        for event in ("ADDED", "DELETED") if number else ("ADDED",):
+            standby.observe(Kind.SKILL_RUN, event, run)
+            standby.observe(Kind.POD, event, pod)
+    standby.observe(Kind.PACKAGE_POLICY, "ADDED", make_policy(6))
+    standby.observe(Kind.PACKAGE_APPROVAL, "ADDED", make_request())
+    assert len(standby.queue) == 0
+    await standby.lead()
+    assert standby.backlog() == len(standby.queue)
+    assert await drained(standby) == {
+        ("Skill", *NAME),
+        ("SkillRun", "team", "run-0"),
+        ("Pod", "team", "pod-0"),
+        ("PackagePolicy", "team", "rules"),
+        ("PackageApproval", "team", REQUEST),
+    }
+
+
+async def test_what_comes_while_an_operator_begins_to_lead_is_queued(
+    standby: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def prime() -> None:
+        standby.observe(Kind.SKILL, "ADDED", make_skill(5))
+
+    monkeypatch.setattr(standby._parts.skills, "prime", prime)
+    await standby.lead()
+    standby.observe(Kind.SKILL, "ADDED", make_skill(5, name="later"))
+    assert await drained(standby) == {("Skill", *NAME), ("Skill", "team", "later")}
+
+
+async def test_a_pod_that_lost_its_label_while_nobody_led_is_looked_at(standby: Operator) -> None:
+    standby.observe(Kind.POD, "ADDED", make_pod())
+    standby.observe(Kind.POD, "DELETED", make_pod())
+    await standby.lead()
+    assert await drained(standby) == {("Pod", "team", "demo-0")}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "policy", "skills", "tidied"),
+    [
+        ("an orphan", make_network_policy("demo-1", **{"skillwarden.io/skill-uid": "u-9"}), ["demo"], True),
+        ("the deny-all with no skill", make_network_policy("skillwarden-default-deny"), [], True),
+        ("the deny-all with one", make_network_policy("skillwarden-default-deny"), ["demo"], False),
+        ("any other", make_network_policy("mine"), [], False),
+    ],
+)
+async def test_a_namespace_is_tidied_though_nobody_who_led_saw_its_skill_go_of(
+    sentence: str, policy: Body, skills: Sequence[str], tidied: bool, standby: Operator
+) -> None:
+    for name in skills:
+        standby.observe(Kind.SKILL, "ADDED", make_skill(5, name=name))
+    standby.observe(Kind.NETWORK_POLICY, "ADDED", policy)
+    await standby.lead()
+    gone = {key for key in await drained(standby) if key[2] not in skills}
+    assert bool(gone) == tidied
+    assert {key[0] for key in gone} <= {"Skill"}
 
 
 async def test_every_watched_kind_can_be_listed(core: Operator, lists: Lists) -> None:

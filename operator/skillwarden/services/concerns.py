@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
+from ..builders.network_policy import DEFAULT_DENY_NAME
 from ..kube.kinds import Kind
 from .approvals import requests_of
-from .observe import NetworkPolicyRecord
-from .records import ApprovalRecord
+from .observe import NetworkPolicyRecord, PodRecord
+from .records import ApprovalRecord, SkillRecord
 from .requeue import Key
 from .store import Store
-from .table import Name
+from .table import Name, Table
 from .workqueue import WorkQueue
 
 SKILL, RUN, AGENT, POLICY, CLUSTER_POLICY, APPROVAL, STRAY = (
@@ -23,10 +25,12 @@ SKILL, RUN, AGENT, POLICY, CLUSTER_POLICY, APPROVAL, STRAY = (
     "PackageApproval",
     "Pod",
 )
+#: Pods whose going an operator that stands by remembers, the last ones: one that leads looks at each at once.
+_MAX_UNSEEN = 1000
 
 
 class Concerns:
-    """Queues what an observation bears on.
+    """Queues what an observation bears on, once this operator leads: before, keys would only pile up.
 
     Parameters
     ----------
@@ -39,9 +43,38 @@ class Concerns:
     def __init__(self, store: Store, queue: WorkQueue[Key]) -> None:
         self._store = store
         self._queue = queue
+        self._leads = False
+        # Pods that went out of sight while they ran, and nobody could look whether they still do.
+        self._unseen: deque[Name] = deque(maxlen=_MAX_UNSEEN)
+
+    def lead(self) -> None:
+        """Queue every key of the store, and from now on what is observed."""
+        self._leads = True
+        store = self._store
+        tables: tuple[tuple[str, Table[Any]], ...] = (
+            (CLUSTER_POLICY, store.cluster_policies),
+            (POLICY, store.policies),
+            (AGENT, store.agents),
+            (APPROVAL, store.approvals),
+            (SKILL, store.skills),
+            (RUN, store.runs),
+            (STRAY, store.pods),
+        )
+        for kind, table in tables:
+            for name in table:
+                self._queue.add((kind, *name))
+        for policy in store.network_policies.values():
+            alone = policy.name == DEFAULT_DENY_NAME and not store.skills.grouped(policy.namespace)
+            if policy.left or (policy.ours and alone):
+                # Nobody saw its skill go: a key that is no skill's has its namespace tidied.
+                self._skill((policy.namespace, policy.name))
+        while self._unseen:
+            self.stray(self._unseen.popleft(), None)
 
     def changed(self, kind: Kind, name: Name, before: Any, after: Any) -> None:  # noqa: PLR0912 - a table
         """Queue every key that an observation bears on."""
+        if not self._leads:
+            return
         namespace = name[0]
         match kind:
             case Kind.SKILL:
@@ -61,6 +94,9 @@ class Concerns:
             case Kind.PACKAGE_APPROVAL:
                 if _decision(before) != _decision(after):
                     self.skills(self._store.skills.grouped(namespace))
+                elif after is None or (before is not None and after.key.uid != before.key.uid):
+                    # Whoever waits for one that is gone asks anew.
+                    self.skills(self._askers(name, before))
                 self._queue.add((APPROVAL, *name))
                 for other in self._store.approvals.grouped(namespace):
                     # One that asks for more takes the effect from another.
@@ -94,9 +130,12 @@ class Concerns:
         for record in records:
             self._with_runs((record.key.namespace, record.key.name))
 
-    def stray(self, name: Name) -> None:
+    def stray(self, name: Name, before: PodRecord | None) -> None:
         """Queue a Pod that is seen no more: it may only have lost its label, and still run."""
-        self._queue.add((STRAY, *name))
+        if self._leads:
+            self._queue.add((STRAY, *name))
+        elif before is None or not (before.pod.deleting or before.pod.phase.ended):
+            self._unseen.append(name)
 
     def _network_policy(self, namespace: str, before: Any, after: Any) -> None:
         """Queue a skill for what is its own; any other may open or close every sandbox of the namespace."""
@@ -111,6 +150,13 @@ class Concerns:
             if before is not None and before.ours and before.owner_name:
                 # Its skill may have been seen to go before this lost it: then nobody else would look.
                 self._skill((namespace, before.owner_name))
+
+    def _askers(self, name: Name, request: ApprovalRecord | None) -> Iterable[SkillRecord]:
+        """Yield the skills that ask for a request, by what their status says, or the request's own."""
+        told = set((request.status.get("requestedBy") or {}).get("skills") or ()) if request else set()
+        for record in self._store.skills.grouped(name[0]):
+            if record.key.name in told or name[1] in requests_of(record):
+                yield record
 
     def _left_behind(self, kind: str, before: Any, after: Any) -> None:
         """Queue the Pods of an owner that is gone, or is another one by now: nobody else would look."""

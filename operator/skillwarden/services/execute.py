@@ -25,7 +25,14 @@ from ..kube.errors import (
 )
 from ..kube.kinds import Kind
 from .children import CHILD_KINDS, Children
-from .observe import SANDBOX_SELECTOR, network_policy_record, owner_of, pod_record
+from .observe import (
+    SANDBOX_SELECTOR,
+    NetworkPolicyRecord,
+    child_of,
+    network_policy_record,
+    owner_of,
+    pod_record,
+)
 from .ports import Audit, Body, Cluster, SandboxSetup
 from .records import SkillRecord
 from .store import Store
@@ -159,18 +166,27 @@ class Executor:
     async def tidy(self, namespace: str) -> None:
         """Remove what deleted skills left: orphans, and the deny-all once there is nothing to deny."""
         store = self._store
+        living = {record.key.uid for record in store.skills.grouped(namespace)}
         for record in store.network_policies.grouped(namespace):
-            if record.ours and not record.owner_uid and record.name != DEFAULT_DENY_NAME:
-                # Left by --cascade=orphan; the skill's ServiceAccount has the same name.
-                for kind in (Kind.NETWORK_POLICY, Kind.SERVICE_ACCOUNT):
-                    await self._cluster.delete(kind, name=record.name, namespace=namespace)
+            if record.left and record.skill_uid not in living:
+                await self._tidy_account(record)
+                await self._cluster.delete(
+                    Kind.NETWORK_POLICY, name=record.name, namespace=namespace, uid=record.uid
+                )
         found = store.network_policies.get((namespace, DEFAULT_DENY_NAME))
-        if found is None or not found.ours or store.skills.grouped(namespace):
+        if found is None or not found.ours or living:
             return
         if not any(record.namespace == namespace for record in store.pods.values()):
             await self._cluster.delete(
                 Kind.NETWORK_POLICY, name=found.name, namespace=namespace, uid=found.uid
             )
+
+    async def _tidy_account(self, policy: NetworkPolicyRecord) -> None:
+        """Remove the ServiceAccount of the same name, if it says itself that it was the same skill's."""
+        kind, name, namespace = Kind.SERVICE_ACCOUNT, policy.name, policy.namespace
+        found = await self._cluster.get(kind, name=name, namespace=namespace)
+        if found is not None and child_of(found) == policy.skill_uid:
+            await self._cluster.delete(kind, name=name, namespace=namespace, uid=found["metadata"]["uid"])
 
     async def launch(self, body: Body, *, facts: Mapping[str, Any]) -> Failure | None:
         """Create a Pod, or adopt the one that is exactly it; return why not.

@@ -14,6 +14,7 @@ from ..domain.naming import (
     COMPONENT_SANDBOX,
     LABEL_COMPONENT,
     LABEL_MANAGED_BY,
+    LABEL_SKILL_UID,
     MANAGER,
 )
 from ..domain.world import ObservedPod, PodPhase
@@ -59,6 +60,8 @@ class NetworkPolicyRecord:
         Which.
     ours
         Whether it says that we manage it.
+    skill_uid
+        As ``child_of`` has it.
     owner_uid, owner_name
         Of its controller, or ``""``.
     spec
@@ -71,15 +74,21 @@ class NetworkPolicyRecord:
     name: str
     uid: str
     ours: bool
+    skill_uid: str
     owner_uid: str
     owner_name: str
     spec: Mapping[str, Any] = field(default_factory=dict)
     resource_version: str = ""
 
     @property
-    def facts(self) -> tuple[str, bool, str, str, Mapping[str, Any]]:
+    def facts(self) -> tuple[str, bool, str, str, str, Mapping[str, Any]]:
         """All that decisions use of it."""
-        return (self.uid, self.ours, self.owner_uid, self.owner_name, self.spec)
+        return (self.uid, self.ours, self.skill_uid, self.owner_uid, self.owner_name, self.spec)
+
+    @property
+    def left(self) -> bool:
+        """Whether it was made for a skill and is nobody's by now (``--cascade=orphan``)."""
+        return bool(self.skill_uid) and not self.owner_uid
 
     def opens(self, labels: Mapping[str, str]) -> bool:
         """Whether it lets a Pod with these labels reach, or be reached by, anything at all."""
@@ -95,6 +104,15 @@ def owner_of(body: Body) -> OwnerKey:
         if reference.get("controller") and ours:
             return OwnerKey(reference["kind"], meta.get("namespace", ""), reference["name"], reference["uid"])
     return OwnerKey("", meta.get("namespace", ""), "", "")
+
+
+def child_of(body: Body) -> str:
+    """Return the uid of the skill whose child an object's labels say it is, or ``""``.
+
+    They stay where a cascade took the owner away.
+    """
+    labels = body["metadata"].get("labels") or {}
+    return str(labels.get(LABEL_SKILL_UID, "")) if labels.get(LABEL_MANAGED_BY) == MANAGER else ""
 
 
 def pod_record(body: Body, *, seal_key: bytes) -> PodRecord:
@@ -164,6 +182,7 @@ def network_policy_record(body: Body) -> NetworkPolicyRecord:
         name=meta["name"],
         uid=meta.get("uid", ""),
         ours=(meta.get("labels") or {}).get(LABEL_MANAGED_BY) == MANAGER,
+        skill_uid=child_of(body),
         owner_uid=owner.uid,
         owner_name=owner.name,
         spec=body.get("spec") or {},

@@ -99,10 +99,11 @@ class Operator:
     async def lead(self) -> None:
         """Start the workers: from now on this operator acts.
 
-        Every key that it knows is in the queue: nobody has taken any since the first list.
+        Until now it kept its store and queued nothing: what came and went meanwhile is nobody's work.
         """
         await self._parts.skills.prime()
         self._revision = self._parts.feed.revision
+        self._concerns.lead()
         self._tasks = [asyncio.create_task(self._work(), name=f"worker-{n}") for n in range(self._workers)]
         self._tasks.append(asyncio.create_task(self._resync(), name="resync"))
         self._tasks.append(asyncio.create_task(self._follow_advisories(), name="advisories"))
@@ -129,8 +130,8 @@ class Operator:
         return self._parts.store.primed
 
     def backlog(self) -> int:
-        """Count the keys that wait for a worker; an operator that only watches owes no work."""
-        return len(self.queue) if self._tasks else 0
+        """Count the keys that wait for a worker; an operator that only watches has none."""
+        return len(self.queue)
 
     def outcomes(self) -> Counter[tuple[str, str]]:
         """Count the Skills by verdict and by the reason of Ready; both empty before the first status."""

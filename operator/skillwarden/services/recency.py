@@ -39,6 +39,12 @@ def earlier(version: str, record: Any) -> bool:
     return version != recorded and at_most(version, recorded)
 
 
+def recorded_after(record: Any, version: str) -> bool:
+    """Whether a record was made of a later version than this; where nobody can tell, it was."""
+    recorded = recorded_version(record)
+    return bool(recorded) and not at_most(recorded, version)
+
+
 def at_most(version: str, other: str) -> bool:
     """Whether a version is the other one, or an earlier one; where nobody can tell, it is not."""
     return version.isdecimal() and other.isdecimal() and int(version) <= int(other)

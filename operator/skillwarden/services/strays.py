@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from ..domain.decide import RemovePod
+from ..domain.naming import COMPONENT_SANDBOX, LABEL_COMPONENT
 from ..domain.skill import SkillKey
 from ..kube.kinds import Kind
 from .execute import Executor
@@ -21,6 +22,9 @@ from .records import RunRecord, SkillRecord
 from .store import Store
 
 log = structlog.get_logger(__name__)
+
+_BROKEN = "its seal is broken: it is not as the operator made it"
+_UNLABELLED = "its labels were taken away"
 
 
 class StrayCatcher:
@@ -58,9 +62,7 @@ class StrayCatcher:
         if not self._owned(record.owner):
             await self._remove(namespace, name, pod.uid, "its owner is gone, or is none of ours")
         elif pod.tampered:
-            await self._remove(
-                namespace, name, pod.uid, "its seal is broken: it is not as the operator made it"
-            )
+            await self._remove(namespace, name, pod.uid, _BROKEN)
 
     async def _unlabelled(self, namespace: str, name: str) -> None:
         """Look for a Pod that left the watch: deleted, or stripped of its label and still running."""
@@ -72,9 +74,14 @@ class StrayCatcher:
             await self._executor.tidy(namespace)
             return
         record = pod_record(body, seal_key=self._setup.seal_key)
-        ours = record.owner.uid or record.pod.uid in self._known
-        if ours and not record.pod.deleting:
-            await self._remove(namespace, name, record.pod.uid, "its labels were taken away")
+        pod = record.pod
+        if pod.deleting or not pod.tampered:
+            # A whole seal says that its labels are: it was just launched, and the watch has yet to bring it.
+            return
+        if record.owner.uid or pod.uid in self._known:
+            labels = body["metadata"].get("labels") or {}
+            labelled = labels.get(LABEL_COMPONENT) == COMPONENT_SANDBOX
+            await self._remove(namespace, name, pod.uid, _BROKEN if labelled else _UNLABELLED)
 
     def _owned(self, owner: OwnerKey) -> bool:
         name = (owner.namespace, owner.name)

@@ -117,7 +117,7 @@ class Watched:
                 return
             table.drop(name)
             if kind is Kind.POD:
-                self._concerns.stray(name)
+                self._concerns.stray(name, before)
             self._concerns.changed(kind, name, before, None)
             return
         if late:
@@ -130,12 +130,13 @@ class Watched:
         """Replace what is known of a kind; queue every key, or those that were found to be otherwise."""
         table, project = self._table(kind)
 
-        def record_of(body: Body) -> tuple[Name, Any, Any]:
+        def record_of(body: Body) -> tuple[Name, Any]:
             key = key_of(body)
             known = table.get(name := (key.namespace, key.name))
             current = known is not None and recency.holds(known, body)
-            return name, known, known if current else project(body)
+            return name, known if current else project(body)
 
+        asked = {name: table.get(name) for name in table}
         overtaken = self._overtaken[kind] = {}
         try:
             listing = await self._cluster.project(kind, record_of, label_selector=WATCHED[kind])
@@ -145,15 +146,12 @@ class Watched:
         before = {name: table.get(name) for name in table}
         # A watch's last words may come late, and are older than the list: no later event would correct them.
         newer = {name for name, version in overtaken.items() if not recency.at_most(version, at)}
-        records = {name: before[name] for name in newer if name in before}
-        for name, known, record in listing.items:
-            if name in newer:
-                continue
-            now = before.get(name)
-            later = now is not None and not recency.at_most(recency.recorded_version(now), at)
-            written = now is not known and later
-            # A status that we wrote while the list came in is newer than what the list says.
-            records[name] = now if written else record
+        records = {name: record for name, record in listing.items if name not in newer}
+        for name, now in before.items():
+            # What we wrote while the list came in, a status or a child, is newer than what the list says.
+            written = now is not asked.get(name) and recency.recorded_after(now, at)
+            if name in newer or written:
+                records[name] = now
         self._replace(kind, before, records, changed_only=changed_only)
         self._beginnings[kind] = (listing.resource_version, set())
         return listing.resource_version
@@ -165,7 +163,7 @@ class Watched:
         gone = table.replace(records)
         if kind is Kind.POD:
             for name in sorted(gone):
-                self._concerns.stray(name)
+                self._concerns.stray(name, before.get(name))
         for name in (*sorted(gone), *records):
             old, new = before.get(name), table.get(name)
             if not (changed_only and unchanged(old, new)):
