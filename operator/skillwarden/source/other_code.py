@@ -1,18 +1,19 @@
-"""JavaScript and shell by rules on their text: comments are left out first."""
+"""JavaScript and shell by rules on their text: comments are left out, but for what must not hide in one."""
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 
 from skillwarden.domain.finding import Severity
 
 from .collect import Collector
+from .comments import JavaScript, shell_beyond_doubt, shell_code
 from .decode import decoded
 from .signs import CONSTANTS, Sign
 
-_JS_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
-_JS_STRING = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"|`(?:[^`\\]|\\.)*`", re.DOTALL)
-_SH_COMMENT = re.compile(r"(?m)(?:^|(?<=\s))#(?!!)[^\n]*")
+#: Before what is found in a comment that may be none: an interpreter may read it otherwise than we do.
+_DOUBT = "in what reads as a comment: "
 
 
 def _sign(rule: str, severity: Severity, summary: str, pattern: str) -> Sign:
@@ -61,9 +62,10 @@ _ENVIRONMENT_SENT_JS = re.compile(
 _SHELL_JS = re.compile(r"(?:spawn|exec)(?:File)?(?:Sync)?\s*\(\s*['\"`](?:/bin/)?(?:ba|z)?sh\b|cmd\.exe")
 _CONNECT_JS = re.compile(r"\bnet\.(?:connect|createConnection|Socket)\b|new\s+net\.Socket")
 _DECODE_JS = re.compile(
-    r"Buffer\.from\s*\([^)]*['\"](?:base64|hex)['\"]|\batob\s*\(|String\.fromCharCode\s*\("
+    r"Buffer\.from\s*\((?:(?!Buffer\.from)[^)])*['\"](?:base64|hex)['\"]"
+    r"|\batob\s*\(|String\.fromCharCode\s*\("
 )
-_RUN_JS = re.compile(r"\beval\s*\(|\bnew\s+Function\s*\(|\bvm\.|child_process|execSync")
+_SHORTEST_ENCODED = 24
 
 _SHELL = (
     _sign(
@@ -113,6 +115,8 @@ _SHELL = (
         r"\b(?:curl|wget|scp|rsync)\s",
     ),
 )
+#: What is looked for in what reads as a comment, too.
+_GRAVE_SHELL = _SHELL[:3]
 _SENDS_SH = re.compile(
     r"\bcurl\b[^\n]{0,300}(?:\s-(?:d|F|T)\b|\s--(?:data|form|upload-file)|@)|\bwget\b[^\n]{0,200}--post|\bnc\b|\bscp\b"
 )
@@ -121,24 +125,29 @@ _ALL_ENV_SH = re.compile(r"(?m)(?:^|[|;&(`]\s*)(?:env|printenv|export\s+-p)\s*(?
 
 def look_javascript(text: str, into: Collector) -> None:
     """Look at JavaScript or TypeScript."""
-    code = _JS_STRING.sub(lambda match: match[0], _blank_comments(text, _JS_COMMENT, _JS_STRING))
+    read = JavaScript(text)
+    code = read.code()
     into.signs(code, _JS)
     into.signs(code, CONSTANTS)
-    for match in _JS_STRING.finditer(code):
-        line = code.count("\n", 0, match.start()) + 1
-        for inner in decoded(match[0][1:-1]):
-            hidden = into.inside(line=line, note="decoded:")
-            hidden.signs(inner, (*CONSTANTS, *_JS, *_SHELL[:3]))
-    _together_javascript(code, into)
+    lines = [match.start() for match in re.finditer("\n", text)]
+    for start, end in read.strings:
+        for inner in decoded(text[start:end]) if end - start >= _SHORTEST_ENCODED else ():
+            hidden = into.inside(line=bisect_left(lines, start) + 1, note="decoded:")
+            hidden.signs(inner, (*CONSTANTS, *_JS, *_GRAVE_SHELL))
+    _grave_javascript(code, into)
+    _exfiltration_javascript(code, into)
+    doubtful = Collector(into.path, milder=True, note=_DOUBT)
+    _grave_javascript(read.beyond_doubt(), doubtful)
+    _keep(doubtful, into)
 
 
-def _together_javascript(code: str, into: Collector) -> None:
-    decodes, runs = _DECODE_JS.search(code), _RUN_JS.search(code)
+def _grave_javascript(code: str, into: Collector) -> None:
+    decodes = _DECODE_JS.search(code)
     if decodes and re.search(r"(?:eval|Function)\s*\([^;\n]{0,200}(?:atob|Buffer\.from|fromCharCode)", code):
         into.add(
             "encoded-code", Severity.CRITICAL, _line(code, decodes), "runs code that was hidden by encoding"
         )
-    elif decodes and runs and re.search(r"\beval\s*\(|\bnew\s+Function\s*\(", code):
+    elif decodes and re.search(r"\beval\s*\(|\bnew\s+Function\s*\(", code):
         into.add(
             "encoded-code",
             Severity.HIGH,
@@ -153,6 +162,9 @@ def _together_javascript(code: str, into: Collector) -> None:
             _line(code, shell),
             "hands a shell to a connection: a reverse shell",
         )
+
+
+def _exfiltration_javascript(code: str, into: Collector) -> None:
     sends = _SENDS_JS.search(code)
     if sends and into.has("credential-path", "environment", "metadata-service") and into.has("network"):
         grave = into.has("credential-path", "metadata-service") or _ENVIRONMENT_SENT_JS.search(code)
@@ -166,7 +178,7 @@ def _together_javascript(code: str, into: Collector) -> None:
 
 def look_shell(text: str, into: Collector) -> None:
     """Look at a shell script, or at a command such as a lifecycle script."""
-    code = _SH_COMMENT.sub(lambda match: " " * len(match[0]), text)
+    code = shell_beyond_doubt(shell_code(text))
     into.signs(code, _SHELL)
     into.signs(code, CONSTANTS)
     sends = _SENDS_SH.search(code)
@@ -177,12 +189,14 @@ def look_shell(text: str, into: Collector) -> None:
             _line(code, sends),
             "reads credentials or the whole environment, and sends",
         )
+    doubtful = Collector(into.path, milder=True, note=_DOUBT)
+    doubtful.signs(shell_beyond_doubt(text), _GRAVE_SHELL)
+    _keep(doubtful, into)
 
 
-def _blank_comments(text: str, comment: re.Pattern[str], string: re.Pattern[str]) -> str:
-    """Return code with its comments blanked; what looks like one inside of a string stays."""
-    either = re.compile(f"(?P<string>{string.pattern})|(?P<comment>{comment.pattern})", re.DOTALL)
-    return either.sub(lambda match: match[0] if match["string"] else re.sub(r"[^\n]", " ", match[0]), text)
+def _keep(doubtful: Collector, into: Collector) -> None:
+    for finding in doubtful.found.values():
+        into.add(finding.rule, finding.severity, finding.line, finding.summary)
 
 
 def _line(text: str, match: re.Match[str]) -> int:
