@@ -17,6 +17,15 @@ from .signs import CONSTANTS, Sign
 _DOUBT = "in what reads as a comment: "
 
 
+#: Not a method of that name, such as those of a page, a model or a store, which run nothing of ours.
+_EVAL = (
+    r"(?:(?:(?<![\w$.])|\b(?:window|globalThis|global|self)\s*+\??\.\s*+)eval|\[\s*+['\"`]eval['\"`]\s*+\])"
+    r"\s*+\)?\s*+\((?!\s*\))"
+)
+#: Where something is decoded besides, a method is doubted, too: the global object may have any name.
+_EVAL_BY_ANYBODY = r"(?:(?<![\w$])eval|\[\s*+['\"`]eval['\"`]\s*+\])\s*+\)?\s*+\((?!\s*\))"
+
+
 def _sign(rule: str, severity: Severity, summary: str, pattern: str) -> Sign:
     return Sign(rule, severity, summary, re.compile(pattern))
 
@@ -32,7 +41,7 @@ _JS = (
         "dynamic-code",
         Severity.HIGH,
         "runs code that is made while it runs",
-        r"\beval\s*\((?!\s*\))|\bnew\s+Function\s*\(|\bvm\.(?:runIn\w*Context|Script)\b|\bFunction\s*\(\s*['\"`]return",
+        rf"{_EVAL}|\bnew\s+Function\s*\(|\bvm\.(?:runIn\w*Context|Script)\b|\bFunction\s*\(\s*['\"`]return",
     ),
     _sign(
         "network",
@@ -65,6 +74,10 @@ _CONNECT_JS = re.compile(r"\bnet\.(?:connect|createConnection|Socket)\b|new\s+ne
 _DECODE_JS = re.compile(
     r"Buffer\.from\s*\((?:(?!Buffer\.from)[^)])*['\"](?:base64|hex)['\"]"
     r"|\batob\s*\(|String\.fromCharCode\s*\("
+)
+_RUNS_TEXT_JS = re.compile(rf"{_EVAL_BY_ANYBODY}|\bnew\s+Function\s*\(")
+_RUNS_DECODED_JS = re.compile(
+    rf"(?:{_EVAL_BY_ANYBODY}|(?<![\w$])Function\s*\()[^;\n]{{0,200}}(?:atob|Buffer\.from|fromCharCode)"
 )
 _STARTS_JS = re.compile(
     r"(?<![\w$.])(?:exec|spawn)(?:File|a)?(?:Sync|Command)?\s*[(`]|(?<![\w$.])\$`|\bshelljs\b"
@@ -173,11 +186,11 @@ def _strings_javascript(read: JavaScript, into: Collector) -> None:
 
 def _grave_javascript(code: str, into: Collector) -> None:
     decodes = _DECODE_JS.search(code)
-    if decodes and re.search(r"(?:eval|Function)\s*\([^;\n]{0,200}(?:atob|Buffer\.from|fromCharCode)", code):
+    if decodes and _RUNS_DECODED_JS.search(code):
         into.add(
             "encoded-code", Severity.CRITICAL, _line(code, decodes), "runs code that was hidden by encoding"
         )
-    elif decodes and re.search(r"\beval\s*\(|\bnew\s+Function\s*\(", code):
+    elif decodes and _RUNS_TEXT_JS.search(code):
         into.add(
             "encoded-code",
             Severity.HIGH,

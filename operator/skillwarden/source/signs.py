@@ -67,7 +67,9 @@ CONSTANTS = (
         Severity.HIGH,
         "names a place from which programs are started again",
         r"/etc/cron|\bcrontab\b|/etc/systemd/system|\.config/systemd|\.config/autostart|LaunchAgents|LaunchDaemons"
-        r"|/etc/rc\.local|/etc/ld\.so\.preload|authorized_keys|\.(?:bashrc|zshrc|bash_profile|profile)\b",
+        r"|/etc/rc\.local|/etc/ld\.so\.preload|authorized_keys|\.(?:bashrc|zshrc|bash_profile)\b"
+        # Anything may have a member of that name, and a page a class.
+        r"|/\.profile(?=[\s'\"`;)&|]|\Z)|\A\.profile\Z|(?:\bhomedir\(\)|\bHOME)\s*,\s*['\"`]\.profile['\"`]",
     ),
     _sign(
         "dead-drop",
