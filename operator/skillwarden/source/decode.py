@@ -10,6 +10,11 @@ import zlib
 _MAX_DECODED = 256 * 1024
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}){12,}")
+_ESCAPE = re.compile(
+    r"\\(?:x(?P<two>[0-9a-fA-F]{2})|u(?P<four>[0-9a-fA-F]{4})|u\{(?P<any>[0-9a-fA-F]{1,5})\}|(?P<one>\r\n|.))",
+    re.DOTALL,
+)
+_ESCAPED_AS = {"n": "\n", "r": "\r", "t": "\t", "\n": "", "\r": "", "\r\n": ""}
 _ESCAPED = re.compile(r"(?:\\x[0-9a-fA-F]{2}){8,}")
 
 
@@ -30,6 +35,16 @@ def decoded(text: str) -> list[str]:
     elif escaped := _ESCAPED.search(text):
         found += _readable(bytes.fromhex(escaped[0].replace("\\x", "")))
     return found
+
+
+def unescaped(text: str) -> str:
+    """Return what the text of a JavaScript string says."""
+    return _ESCAPE.sub(_character, text)
+
+
+def _character(escape: re.Match[str]) -> str:
+    digits = escape["two"] or escape["four"] or escape["any"]
+    return chr(int(digits, 16)) if digits else _ESCAPED_AS.get(escape["one"], escape["one"])
 
 
 def _readable(data: bytes) -> list[str]:

@@ -1,18 +1,29 @@
-"""JavaScript and shell by rules on their text: comments are left out first."""
+"""JavaScript and shell by rules on their text: comments are left out, but for what must not hide in one."""
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
+from dataclasses import replace
 
 from skillwarden.domain.finding import Severity
 
 from .collect import Collector
-from .decode import decoded
+from .comments import JavaScript, shell_beyond_doubt, shell_code
+from .decode import decoded, unescaped
 from .signs import CONSTANTS, Sign
 
-_JS_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
-_JS_STRING = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"|`(?:[^`\\]|\\.)*`", re.DOTALL)
-_SH_COMMENT = re.compile(r"(?m)(?:^|(?<=\s))#(?!!)[^\n]*")
+#: Before what is found in a comment that may be none: an interpreter may read it otherwise than we do.
+_DOUBT = "in what reads as a comment: "
+
+
+#: Not a method of that name, such as those of a page, a model or a store, which run nothing of ours.
+_EVAL = (
+    r"(?:(?:(?<![\w$.])|\b(?:window|globalThis|global|self)\s*+\??\.\s*+)eval|\[\s*+['\"`]eval['\"`]\s*+\])"
+    r"\s*+\)?\s*+\((?!\s*\))"
+)
+#: Where something is decoded besides, a method is doubted, too: the global object may have any name.
+_EVAL_BY_ANYBODY = r"(?:(?<![\w$])eval|\[\s*+['\"`]eval['\"`]\s*+\])\s*+\)?\s*+\((?!\s*\))"
 
 
 def _sign(rule: str, severity: Severity, summary: str, pattern: str) -> Sign:
@@ -30,7 +41,7 @@ _JS = (
         "dynamic-code",
         Severity.HIGH,
         "runs code that is made while it runs",
-        r"\beval\s*\((?!\s*\))|\bnew\s+Function\s*\(|\bvm\.(?:runIn\w*Context|Script)\b|\bFunction\s*\(\s*['\"`]return",
+        rf"{_EVAL}|\bnew\s+Function\s*\(|\bvm\.(?:runIn\w*Context|Script)\b|\bFunction\s*\(\s*['\"`]return",
     ),
     _sign(
         "network",
@@ -61,9 +72,24 @@ _ENVIRONMENT_SENT_JS = re.compile(
 _SHELL_JS = re.compile(r"(?:spawn|exec)(?:File)?(?:Sync)?\s*\(\s*['\"`](?:/bin/)?(?:ba|z)?sh\b|cmd\.exe")
 _CONNECT_JS = re.compile(r"\bnet\.(?:connect|createConnection|Socket)\b|new\s+net\.Socket")
 _DECODE_JS = re.compile(
-    r"Buffer\.from\s*\([^)]*['\"](?:base64|hex)['\"]|\batob\s*\(|String\.fromCharCode\s*\("
+    r"Buffer\.from\s*\((?:(?!Buffer\.from)[^)])*['\"](?:base64|hex)['\"]"
+    r"|\batob\s*\(|String\.fromCharCode\s*\("
 )
-_RUN_JS = re.compile(r"\beval\s*\(|\bnew\s+Function\s*\(|\bvm\.|child_process|execSync")
+_RUNS_TEXT_JS = re.compile(rf"{_EVAL_BY_ANYBODY}|\bnew\s+Function\s*\(")
+_RUNS_DECODED_JS = re.compile(
+    rf"(?:{_EVAL_BY_ANYBODY}|(?<![\w$])Function\s*\()[^;\n]{{0,200}}(?:atob|Buffer\.from|fromCharCode)"
+)
+_STARTS_JS = re.compile(
+    r"(?<![\w$.])(?:exec|spawn)(?:File|a)?(?:Sync|Command)?\s*[(`]|(?<![\w$.])\$`|\bshelljs\b"
+    r"|\bchild_process\b|\b(?:exec|spawn)Sync\s*\(|\bDeno\.(?:run|Command)\b|\bBun\.(?:spawn|\$)"
+)
+#: Before a string that is run, whatever else the file does.
+_RUN_JS = re.compile(r"(?:\b(?:exec|spawn)\w*\s*\(\s*|(?<![\w$])\$)\Z")
+#: Before a string that is told to somebody: how to install a tool, mostly.
+_TOLD_JS = re.compile(r"(?:\bconsole\.\w+|\bnew\s+\w*Error)\s*\(\s*\Z")
+_BEFORE = 60
+_SHORTEST_COMMAND = 9
+_SHORTEST_ENCODED = 24
 
 _SHELL = (
     _sign(
@@ -113,6 +139,9 @@ _SHELL = (
         r"\b(?:curl|wget|scp|rsync)\s",
     ),
 )
+#: What is looked for in what reads as a comment, too.
+_GRAVE_SHELL = _SHELL[:3]
+_TOLD_SHELL = tuple(replace(sign, severity=Severity.HIGH) for sign in _GRAVE_SHELL)
 _SENDS_SH = re.compile(
     r"\bcurl\b[^\n]{0,300}(?:\s-(?:d|F|T)\b|\s--(?:data|form|upload-file)|@)|\bwget\b[^\n]{0,200}--post|\bnc\b|\bscp\b"
 )
@@ -121,24 +150,47 @@ _ALL_ENV_SH = re.compile(r"(?m)(?:^|[|;&(`]\s*)(?:env|printenv|export\s+-p)\s*(?
 
 def look_javascript(text: str, into: Collector) -> None:
     """Look at JavaScript or TypeScript."""
-    code = _JS_STRING.sub(lambda match: match[0], _blank_comments(text, _JS_COMMENT, _JS_STRING))
+    read = JavaScript(text)
+    code = read.code()
     into.signs(code, _JS)
     into.signs(code, CONSTANTS)
-    for match in _JS_STRING.finditer(code):
-        line = code.count("\n", 0, match.start()) + 1
-        for inner in decoded(match[0][1:-1]):
-            hidden = into.inside(line=line, note="decoded:")
-            hidden.signs(inner, (*CONSTANTS, *_JS, *_SHELL[:3]))
-    _together_javascript(code, into)
+    _strings_javascript(read, into)
+    _grave_javascript(code, into)
+    _exfiltration_javascript(code, into)
+    doubtful = Collector(into.path, milder=True, note=_DOUBT)
+    seen = read.beyond_doubt()
+    _grave_javascript(seen, doubtful)
+    if _STARTS_JS.search(seen):
+        doubtful.signs(seen, _GRAVE_SHELL)
+    _keep(doubtful, into)
 
 
-def _together_javascript(code: str, into: Collector) -> None:
-    decodes, runs = _DECODE_JS.search(code), _RUN_JS.search(code)
-    if decodes and re.search(r"(?:eval|Function)\s*\([^;\n]{0,200}(?:atob|Buffer\.from|fromCharCode)", code):
+def _strings_javascript(read: JavaScript, into: Collector) -> None:
+    """Look at what strings decode to, and at the commands that they hold."""
+    text = read.text
+    starts = bool(_STARTS_JS.search(text))
+    lines = [match.start() for match in re.finditer("\n", text)]
+    for start, end in read.strings:
+        line = bisect_left(lines, start) + 1
+        if end - start >= _SHORTEST_ENCODED:
+            for inner in decoded(text[start:end]):
+                hidden = into.inside(line=line, note="decoded:")
+                hidden.signs(inner, (*CONSTANTS, *_JS, *_GRAVE_SHELL))
+        # A piece that follows code in a template is looked at in the whole of it.
+        if end - start >= _SHORTEST_COMMAND and text[start - 1] in "'\"`":
+            before = text[max(0, start - _BEFORE) : start - 1]
+            run = bool(_RUN_JS.search(before)) or (starts and not _TOLD_JS.search(before))
+            command = into.inside(line=line, note="in a string:")
+            command.signs(unescaped(text[start:end]), _GRAVE_SHELL if run else _TOLD_SHELL)
+
+
+def _grave_javascript(code: str, into: Collector) -> None:
+    decodes = _DECODE_JS.search(code)
+    if decodes and _RUNS_DECODED_JS.search(code):
         into.add(
             "encoded-code", Severity.CRITICAL, _line(code, decodes), "runs code that was hidden by encoding"
         )
-    elif decodes and runs and re.search(r"\beval\s*\(|\bnew\s+Function\s*\(", code):
+    elif decodes and _RUNS_TEXT_JS.search(code):
         into.add(
             "encoded-code",
             Severity.HIGH,
@@ -153,6 +205,9 @@ def _together_javascript(code: str, into: Collector) -> None:
             _line(code, shell),
             "hands a shell to a connection: a reverse shell",
         )
+
+
+def _exfiltration_javascript(code: str, into: Collector) -> None:
     sends = _SENDS_JS.search(code)
     if sends and into.has("credential-path", "environment", "metadata-service") and into.has("network"):
         grave = into.has("credential-path", "metadata-service") or _ENVIRONMENT_SENT_JS.search(code)
@@ -166,7 +221,7 @@ def _together_javascript(code: str, into: Collector) -> None:
 
 def look_shell(text: str, into: Collector) -> None:
     """Look at a shell script, or at a command such as a lifecycle script."""
-    code = _SH_COMMENT.sub(lambda match: " " * len(match[0]), text)
+    code = shell_beyond_doubt(shell_code(text))
     into.signs(code, _SHELL)
     into.signs(code, CONSTANTS)
     sends = _SENDS_SH.search(code)
@@ -177,12 +232,15 @@ def look_shell(text: str, into: Collector) -> None:
             _line(code, sends),
             "reads credentials or the whole environment, and sends",
         )
+    doubtful = Collector(into.path, milder=True, note=_DOUBT)
+    doubtful.signs(shell_beyond_doubt(text), _GRAVE_SHELL)
+    _keep(doubtful, into)
 
 
-def _blank_comments(text: str, comment: re.Pattern[str], string: re.Pattern[str]) -> str:
-    """Return code with its comments blanked; what looks like one inside of a string stays."""
-    either = re.compile(f"(?P<string>{string.pattern})|(?P<comment>{comment.pattern})", re.DOTALL)
-    return either.sub(lambda match: match[0] if match["string"] else re.sub(r"[^\n]", " ", match[0]), text)
+def _keep(doubtful: Collector, into: Collector) -> None:
+    for finding in doubtful.found.values():
+        if not into.has(finding.rule):
+            into.add(finding.rule, finding.severity, finding.line, finding.summary)
 
 
 def _line(text: str, match: re.Match[str]) -> int:

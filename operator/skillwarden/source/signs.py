@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from skillwarden.domain.finding import Severity
 
-_SECRETS = (
-    r"api[ _-]?keys?|credentials?|passwords?|secrets?|tokens?|private keys?|\.env\b|environment variables?"
-)
+from . import asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,9 @@ CONSTANTS = (
         Severity.HIGH,
         "names a place from which programs are started again",
         r"/etc/cron|\bcrontab\b|/etc/systemd/system|\.config/systemd|\.config/autostart|LaunchAgents|LaunchDaemons"
-        r"|/etc/rc\.local|/etc/ld\.so\.preload|authorized_keys|\.(?:bashrc|zshrc|bash_profile|profile)\b",
+        r"|/etc/rc\.local|/etc/ld\.so\.preload|authorized_keys|\.(?:bashrc|zshrc|bash_profile)\b"
+        # Anything may have a member of that name, and a page a class.
+        r"|/\.profile(?=[\s'\"`;)&|]|\Z)|\A\.profile\Z|(?:\bhomedir\(\)|\bHOME)\s*,\s*['\"`]\.profile['\"`]",
     ),
     _sign(
         "dead-drop",
@@ -98,14 +98,8 @@ TEXTS = (
         r"\s+(?:it\s+to\s+|this\s+to\s+)?the\s+user\b|\bwithout\s+(?:telling|informing|asking|notifying)\s+the\s+user\b",
         re.IGNORECASE,
     ),
-    _sign(
-        "exfiltration-request",
-        Severity.CRITICAL,
-        "tells its reader to send secrets away",
-        rf"\b(?:send|post|upload|exfiltrate|forward|transmit|leak)\b[^\n.]{{0,80}}\b(?:{_SECRETS})[^\n]{{0,80}}"
-        r"(?:https?://|\bto\s+(?:the\s+)?(?:server|endpoint|webhook|attacker|following\s+(?:url|address)))",
-        re.IGNORECASE,
-    ),
+    Sign("exfiltration-request", Severity.CRITICAL, "tells its reader to send secrets away", asked.CLEARLY),
+    Sign("exfiltration-request", Severity.HIGH, "may tell its reader to send secrets away", asked.PERHAPS),
     _sign(
         "role-change",
         Severity.MEDIUM,
@@ -115,10 +109,17 @@ TEXTS = (
     ),
 )
 
-_TAGS = re.compile("[\U000e0000-\U000e007f]")
+_TAG = "[\U000e0000-\U000e007f]"
+_NATIONS = "|".join(
+    "".join(chr(0xE0000 + ord(char)) for char in name) for name in ("gbeng", "gbsct", "gbwls")
+)
+#: Behind a black flag: England's, Scotland's or Wales's, up to the tag that ends it.
+_FLAG = f"(?:{_NATIONS})\U000e007f"
+_TAGS = re.compile(f"(?<!{_TAG})(?!(?<=\U0001f3f4){_FLAG}(?!{_TAG})){_TAG}+")
 _BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
-#: Joiners stand inside of emoji and of some scripts' words; a run of them hides something.
-_INVISIBLE = re.compile("[\u200b\u2060-\u2064\ufeff\u180e]|[\u200c\u200d]{2,}")
+#: Joiners stand inside of emoji and of some scripts' words; a run of them hides something. A mark of byte
+#: order may begin a text.
+_INVISIBLE = re.compile("[\u200b\u2060-\u2064\u180e]|(?!\\A)\ufeff|[\u200c\u200d]{2,}")
 
 HIDDEN = (
     Sign("hidden-text", Severity.CRITICAL, "holds text in Unicode tag characters, which nobody sees", _TAGS),
