@@ -194,10 +194,15 @@ def make_opener(name: str = "open", **selector: Any) -> dict[str, Any]:
     }
 
 
-async def test_a_foreign_network_policy_that_opens_the_sandbox_is_seen(world: World, user: Client) -> None:
+@pytest.mark.parametrize("labels", [{}, {"app.kubernetes.io/managed-by": "skillwarden"}], ids=["", "as ours"])
+async def test_a_foreign_network_policy_that_opens_the_sandbox_is_seen(
+    labels: dict[str, str], world: World, user: Client
+) -> None:
     await user.apply(make_service(), make_opener("elsewhere", matchLabels={"app": "web"}))
     await user.until_skill("demo", Ready="Ready", NetworkIsolated="Enforced")
-    await user.apply(make_opener())
+    opener = make_opener()
+    opener["metadata"]["labels"] = labels
+    await user.apply(opener)
     status = await user.until_skill("demo", NetworkIsolated="OverlappingPolicy")
     assert "NetworkPolicy open " in condition(status, "NetworkIsolated")["message"]
     await user.until_skill("demo", Ready="Ready")

@@ -7,9 +7,9 @@ from typing import Any
 
 from ..api.v1alpha1 import GROUP, VERSION
 from ..builders.metadata import ANNOTATION_SPEC, Owner, sandbox_labels
-from ..builders.network_policy import build_default_deny, build_network_policy
+from ..builders.network_policy import DEFAULT_DENY_NAME, build_default_deny, build_network_policy
 from ..builders.pod import PodRequest, build_pod
-from ..builders.service_account import build_service_account
+from ..builders.service_account import build_service_account, service_account_name
 from ..domain.assess import Assessment, Failure
 from ..domain.decide import Ensure
 from ..domain.lock import Platform
@@ -187,13 +187,16 @@ class Children:
         return sandbox_labels(key)
 
     def openers(self, key: SkillKey) -> tuple[str, ...]:
-        """Return the names of foreign NetworkPolicies that open this skill's sandbox."""
-        labels = self.labels(key)
+        """Return the names of foreign NetworkPolicies that open this skill's sandbox.
+
+        Our own two are known by their names, and looked into elsewhere: anybody may write our labels.
+        """
+        labels, own = self.labels(key), {DEFAULT_DENY_NAME, service_account_name(key)}
         return tuple(
             sorted(
                 record.name
                 for record in self._store.network_policies.grouped(key.namespace)
-                if not record.ours and record.opens(labels)
+                if record.name not in own and record.opens(labels)
             )
         )
 
