@@ -321,6 +321,7 @@ def _wire(
             store=store,
             cluster=cluster,
             now=utc_now,
+            timing=timing,
             requests=requests,
             guard=approval_guard,
             notifier=notifier,

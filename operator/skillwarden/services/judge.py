@@ -34,10 +34,19 @@ from .store import Store, applicable, readable
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """An assessment with the evidence that it rests on."""
+    """An assessment with the evidence that it rests on.
+
+    Attributes
+    ----------
+    evidence, assessment
+        What was known, and what follows.
+    unsure
+        Whether a guard that bears on it was not shown to be in force when it was last asked about.
+    """
 
     evidence: Evidence
     assessment: Assessment
+    unsure: bool = False
 
 
 class Judge:
@@ -187,7 +196,7 @@ class Judge:
         if judged.job is Job.RESOLVE and platform is not None:
             evidence = await self._with_stages(evidence, record, platform)
             judged = assess(evidence)
-        return Judged(evidence, judged)
+        return Judged(evidence, judged, self._unsure(record.key.namespace, evidence.agent, approvals))
 
     async def _with_stages(self, evidence: Evidence, record: SkillRecord, platform: Platform) -> Evidence:
         resolution = await self._stages.resolution(_wanted(evidence, record, platform))
@@ -227,6 +236,12 @@ class Judge:
             " manifests/admission in this cluster."
         )
         return denials(found), text
+
+    def _unsure(self, namespace: str, agent: AgentView, approvals: Sequence[ApprovalRecord]) -> bool:
+        if agent.name is not None and self._guard.unsure(namespace):
+            return True
+        approved = any(approval.approved for approval in decided(approvals))
+        return approved and self._approval_guard.unsure(namespace)
 
     async def _agent(self, record: SkillRecord, *, run_agent: str | None, live: bool) -> AgentView:
         name = record.spec.agent if record.spec else None

@@ -303,6 +303,8 @@ class SkillReconciler:
     async def _forget(self, namespace: str, name: str) -> None:
         """Drop what is remembered of a Skill that is gone; its children go by ownerReferences."""
         log.debug("skill is gone", skill=f"{namespace}/{name}")
+        if judged.unsure:
+            requeue.after(self._tools.timing.guard_retry.total_seconds())
         self._tools.requests.forget(namespace, name)
         await self._tools.executor.tidy(namespace)
         remembered: tuple[dict[str, Any], ...] = (
