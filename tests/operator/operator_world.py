@@ -57,12 +57,13 @@ JSON_PAGE = "application/vnd.pypi.simple.v1+json"
 
 @dataclass
 class PackageIndex:
-    """A package index with wheels made on the spot; ``down`` makes it fail."""
+    """A package index with wheels made on the spot; ``down`` makes it fail, ``refusing`` keep its files."""
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     down: bool = False
+    refusing: bool = False
     gate: threading.Event | None = None
     uploaded: str = "2025-01-02T03:04:05.000000Z"
 
@@ -102,6 +103,8 @@ class PackageIndex:
         if self.down:
             return web.Response(status=503)
         *_, folder, last = request.path.rstrip("/").split("/")
+        if folder == "files" and self.refusing:
+            return web.Response(status=401)
         if folder == "files" and last in self.files:
             return web.Response(body=self.files[last])
         stem = last.replace("-", "_")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import json
 import shutil
 import threading
@@ -20,6 +22,7 @@ from operator_world import (
     make_policy,
     make_run,
     make_skill,
+    settled,
 )
 
 from skillwarden.advisories.state import STATE_NAME
@@ -62,7 +65,7 @@ def mended(world: World) -> Iterator[World]:
     """A world whose index answers and whose advisories are whole again afterwards."""
     world.index.wheel("greeter")
     yield world
-    world.index.down = False
+    world.index.down = world.index.refusing = False
     if world.index.gate is not None:
         world.index.gate.set()
         world.index.gate = None
@@ -345,6 +348,63 @@ async def test_an_index_that_is_down_is_asked_again_until_it_answers(mended: Wor
     assert status["phase"] == "Pending"
     mended.index.down = False
     await user.until_skill("demo", Resolved="Locked", Ready="Ready")
+
+
+#: Nobody looks into artefacts before the verdict: it is for the sandbox that they are fetched.
+UNREAD = make_policy(findings={"typosquat": "Allow", "installScript": "Allow"})
+
+
+@pytest.mark.embedded_only("its log of requests")
+async def test_skills_whose_artefacts_were_refused_go_on_once_the_index_gives_them(
+    mended: World, user: Client
+) -> None:
+    mended.index.wheel("guarded")
+    await user.apply(copy.deepcopy(UNREAD), make_service("guarded", suspend=True))
+    await user.until_skill("demo", Compliant="Allowed", Ready="Suspended")
+    mended.index.refusing = True
+    await user.apply(make_service("guarded"))
+    status = await user.until_skill("demo", Ready="InstallFailed")
+    assert "HTTP status 401" in condition(status, "SandboxReady")["message"]
+    assert "tried again" in condition(status, "SandboxReady")["message"]
+    # Another of the very same lock and content learns of the failure without a try of its own.
+    await user.apply(make_service("guarded") | {"metadata": {"name": "other"}})
+    await user.until_skill("other", Ready="InstallFailed")
+    await settled(mended)
+    mark, asked = mended.mark, len(mended.index.asked)
+
+    async def asked_again() -> int:
+        return len(mended.index.asked) - asked
+
+    await user.until(asked_again, lambda times: times >= 2, "the index is asked again")
+    await settled(mended)
+    assert [str(item) for item in mended.writes(mark)] == [], "the same answer is no news"
+    mended.index.refusing = False
+    await user.until_skill("demo", Ready="Ready")
+    await user.until_skill("other", Ready="Ready")
+
+
+async def test_a_later_run_is_not_refused_for_what_is_mended(mended: World, user: Client) -> None:
+    mended.index.wheel("held-back")
+    await user.apply(copy.deepcopy(UNREAD), make_skill(packages=["held-back"]))
+    await user.until_skill("demo", Ready="Ready")
+    mended.index.refusing = True
+    await user.apply(make_run("run-0"))
+    status = await user.until_run("run-0", "Failed")
+    assert condition(status, "Complete")["reason"] == "InstallFailed"
+    mended.index.refusing = False
+    numbers = itertools.count(1)
+
+    async def another() -> str:
+        name = f"run-{next(numbers)}"
+        await user.apply(make_run(name))
+        ended = await user.until(
+            lambda: user.get(Kind.SKILL_RUN, name),
+            lambda body: (body.get("status") or {}).get("phase") in {"Failed", "Succeeded"},
+            f"{name} ends",
+        )
+        return str(ended["status"]["phase"])
+
+    await user.until(another, lambda phase: phase == "Succeeded", "a run succeeds")
 
 
 async def test_a_skill_that_is_deleted_while_it_resolves_leaves_nothing(mended: World, user: Client) -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import copy
 import inspect
+from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from structlog.testing import capture_logs
 
 from skillwarden.kube.errors import AlreadyExists, ApiUnavailable, Conflict
 from skillwarden.kube.kinds import Kind
+from skillwarden.runtime.context import _lead
 from skillwarden.runtime.leadership import Leadership
 from skillwarden.runtime.settings import Settings
 from skillwarden.services.fence import Fenced, NotLeadingError
@@ -160,6 +164,76 @@ async def test_keeping_ends_once_another_has_it(server: Server) -> None:
     async with asyncio.timeout(30):
         await short.keep()
     assert not short.held
+
+
+def brief(server: Server, clock: Clock) -> Leadership:
+    """A candidate whose renewals are not waited for; its term passes by the test's clock."""
+    return Leadership(server, namespace="system", name="operator", identity="a", seconds=0.1, clock=clock)
+
+
+def acting(begin: Callable[[], Coroutine[Any, Any, None]]) -> Any:
+    """An operator of which only the beginning matters."""
+    return SimpleNamespace(lead=begin, lost=asyncio.Event())
+
+
+async def renewed(server: Server) -> None:
+    seen = server.version
+    while server.version == seen:
+        await asyncio.sleep(0.001)
+
+
+async def test_the_lease_is_renewed_while_its_holder_only_begins(server: Server, clock: Clock) -> None:
+    first, begun = brief(server, clock), asyncio.Event()
+
+    async def begin() -> None:
+        for _ in range(5):
+            await renewed(server)
+            clock.now += 0.05
+        begun.set()
+
+    core = acting(begin)
+    leading = asyncio.create_task(_lead(core, first))
+    async with asyncio.timeout(30):
+        await begun.wait()
+        await renewed(server)
+        assert first.held, "it began for longer than its term"
+        assert server.body is not None
+        server.body["spec"]["holderIdentity"] = "b"
+        await leading
+    assert not first.held
+    assert core.lost.is_set()
+
+
+async def test_what_begins_ends_with_the_lease(server: Server, clock: Clock) -> None:
+    first, ended = brief(server, clock), asyncio.Event()
+
+    async def begin() -> None:
+        try:
+            assert server.body is not None
+            server.body["spec"]["holderIdentity"] = "b"
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with asyncio.timeout(30):
+        await _lead(acting(begin), first)
+    assert ended.is_set()
+    assert not first.held
+
+
+async def test_what_cannot_begin_ends_the_renewals_and_says_why(server: Server, clock: Clock) -> None:
+    async def begin() -> None:
+        raise ApiUnavailable(0, "Unreachable", "the list did not come")
+
+    core = acting(begin)
+    with capture_logs() as logs:
+        async with asyncio.timeout(30):
+            await _lead(core, brief(server, clock))
+    told = [entry for entry in logs if entry["log_level"] == "error"]
+    assert [(entry["event"], entry["error"]) for entry in told] == [
+        ("this operator cannot lead", "the list did not come")
+    ]
+    assert core.lost.is_set()
 
 
 steps = st.lists(

@@ -137,6 +137,11 @@ def test_launches_when(sentence: str, changes: dict[str, Any], launch: tuple[str
     ("sentence", "changes", "fetch"),
     [
         ("something is to be launched", {}, True),
+        (
+            "a Task's artefacts were refused",
+            {"mode": Mode.TASK, "surroundings": replace(READY, artefacts=Failure("InstallFailed", "no"))},
+            True,
+        ),
         ("the skill is suspended", {"sandbox": SUSPENDED}, False),
         ("the skill is a Task", {"mode": Mode.TASK}, False),
         ("the skill is denied", {"assessment": make_assessment(denied())}, False),

@@ -11,8 +11,10 @@ from typing import Any, cast
 
 from skillwarden.depot.fetch import Fetcher
 from skillwarden.depot.local import LocalDepot
+from skillwarden.depot.protocol import FetchReport
 from skillwarden.depot.reading import reader_of
 from skillwarden.depot.store import DepotStore
+from skillwarden.domain.artefact_facts import MissingArtefact
 from skillwarden.domain.assess import Failure
 from skillwarden.domain.errors import UnavailableError
 from skillwarden.domain.finding import ScannerName, ScanState
@@ -154,4 +156,67 @@ async def test_a_depot_that_was_away_is_asked_again_by_itself(tmp_path: Path) ->
     stages.resolve(wanted, previous_lock=None, namespace="team", waiter=told.set)
     await stages.drain()
     assert await stages.resolution(wanted) == lock
+    await stages.close()
+
+
+class Refusing:
+    """A depot whose index refuses an artefact until somebody mends the credentials."""
+
+    mended = False
+    asked = 0
+
+    async def put_lock(self, lock: Lock, key: str | None = None) -> None:
+        """Keep it."""
+
+    async def fetch(self, lock: Lock, hosts: object) -> FetchReport:
+        self.asked += 1
+        package = PackageId.of(Ecosystem.PYPI, "a", "1.0")
+        refused = MissingArtefact(package, "a.whl: the index answered with HTTP status 401.", retryable=False)
+        return FetchReport(() if self.mended else (refused,))
+
+
+async def nothing() -> None:
+    """Deliver no content."""
+
+
+async def test_a_fetch_that_was_refused_is_tried_again_in_time() -> None:
+    depot, told = Refusing(), asyncio.Event()
+    now = [NOW]
+    stages = Stages(
+        resolver=cast("Any", None),
+        scans=cast("Any", None),
+        depot=cast("Any", depot),
+        now=lambda: now[0],
+        retry_limit=timedelta(milliseconds=10),
+    )
+    stages.fetch(LOCK, CONTENT, None, deliver=nothing, namespace="team", waiter=told.set)
+    await stages.drain()
+    failure = stages.fetched(LOCK, CONTENT)
+    assert isinstance(failure, Failure)
+    assert (failure.reason, failure.retryable) == ("InstallFailed", False)
+    assert not stages.fetch_due(LOCK, CONTENT)
+    # Whoever waits is told of the failure, and once more when it may be mended.
+    told.clear()
+    async with asyncio.timeout(30):
+        await told.wait()
+    now[0] += timedelta(seconds=1)
+    depot.mended = True
+    assert stages.fetch_due(LOCK, CONTENT)
+    stages.fetch(LOCK, CONTENT, None, deliver=nothing, namespace="team", waiter=told.set)
+    assert stages.fetched(LOCK, CONTENT) == failure, "until it is known to be mended, nothing changes"
+    await stages.drain()
+    assert stages.fetched(LOCK, CONTENT) is True
+    assert depot.asked == 2
+    await stages.close()
+
+
+async def test_what_a_sandbox_misses_is_asked_for_whatever_was_refused_before() -> None:
+    stages = Stages(
+        resolver=cast("Any", None), scans=cast("Any", None), depot=cast("Any", Refusing()), now=lambda: NOW
+    )
+    stages.fetch(LOCK, CONTENT, None, deliver=nothing, namespace="team", waiter=lambda: None)
+    await stages.drain()
+    assert not stages.fetch_due(LOCK, CONTENT)
+    stages.forget_fetched(LOCK.digest, CONTENT)
+    assert stages.fetch_due(LOCK, CONTENT)
     await stages.close()

@@ -37,7 +37,7 @@ _CHUNK = 1 << 20
 
 
 class FetchRefusedError(SkillwardenError):
-    """An artefact that will not be fetched however often it is tried: its URL, host, size or absence."""
+    """An artefact that is not to be had until somebody mends something: its URL, host, size or absence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

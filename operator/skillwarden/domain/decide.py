@@ -102,13 +102,15 @@ def decide(world: SkillWorld) -> Plan:
     present = {pod.name for pod in world.pods}
     launch = tuple(pod.name for pod in wanted if pod.name not in present)
     fetched = world.surroundings.artefacts is True
+    # A Task's run asked, and ended: the skill asks until what its condition says is mended.
+    refused = isinstance(world.surroundings.artefacts, Failure)
     sandbox = _sandbox_ready(world, suspended=suspended)
     drafts = (*assessment.drafts, world.network, sandbox)
     drafts = (*drafts, ready(drafts))
     return Plan(
         remove=remove,
         ensure=ensure,
-        fetch=allowed and not suspended and not fetched and bool(wanted),
+        fetch=allowed and not suspended and not fetched and (bool(wanted) or refused),
         launch=launch if fetched else (),
         job=assessment.job,
         drafts=drafts,
@@ -169,8 +171,10 @@ def _sandbox_ready(world: SkillWorld, *, suspended: bool) -> ConditionDraft:
         return draft(Status.FALSE, SandboxReason.SUSPENDED, "spec.sandbox.suspend is true.")
     if isinstance(world.surroundings.artefacts, Failure):
         failure = world.surroundings.artefacts
-        reason = SandboxReason.STARTING if failure.retryable else SandboxReason.INSTALL_FAILED
-        return draft(Status.FALSE, reason, failure.text)
+        if failure.retryable:
+            return draft(Status.FALSE, SandboxReason.STARTING, failure.text)
+        text = f"{failure.text} It is tried again every few minutes."
+        return draft(Status.FALSE, SandboxReason.INSTALL_FAILED, text)
     if world.launch_failure is not None:
         failure = world.launch_failure
         return draft(Status.FALSE, SandboxReason(failure.reason), failure.text)

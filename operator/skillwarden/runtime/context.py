@@ -238,12 +238,10 @@ def _leadership(settings: Settings, cluster: Gateway) -> Leadership | None:
 async def _lead(core: Operator, leadership: Leadership) -> None:
     """Act once the lease is held, until it is lost."""
     try:
-        await leadership.acquire()
-        await core.lead()
-        await leadership.keep()
-    except SkillwardenError as error:
-        log.error("this operator cannot lead", error=str(error))
-    except Exception:
+        await leadership.lead(core.lead)
+    except* SkillwardenError as errors:
+        log.error("this operator cannot lead", error="; ".join(map(str, errors.exceptions)))
+    except* Exception:
         log.exception("leading broke")
     finally:
         # Whatever ended it: a new process begins anew.
@@ -323,6 +321,7 @@ def _wire(
             now=utc_now,
             requests=requests,
             guard=approval_guard,
+            timing=timing,
             notifier=notifier,
             audit=audit,
         ),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -98,6 +98,22 @@ class Leadership:
         while not await self.attempt(self._seconds):  # noqa: ASYNC110 - nobody tells us
             await asyncio.sleep(self._seconds * RENEW_SHARE)
         log.info("this operator leads", lease=f"{self._namespace}/{self._name}", identity=self._identity)
+
+    async def lead(self, begin: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Wait for the Lease, begin to act, and renew it from the start; returns once it is lost.
+
+        What begins may take longer than the term, as where it lists much from an API server that is slow.
+
+        Raises
+        ------
+        ExceptionGroup
+            Of what ``begin`` raised.
+        """
+        await self.acquire()
+        async with asyncio.TaskGroup() as group:
+            beginning = group.create_task(begin())
+            keeping = group.create_task(self.keep())
+            keeping.add_done_callback(lambda _: beginning.cancel())
 
     async def keep(self) -> None:
         """Renew the Lease; returns once it is lost."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
@@ -72,6 +72,25 @@ class Probe:
     what: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What was found out.
+
+    Attributes
+    ----------
+    in_force
+        ``None``: it could not be found out.
+    until
+        When it is asked again.
+    lapses_at
+        Of a yes that got no answer when it was asked again: until when it counts all the same.
+    """
+
+    in_force: bool | None
+    until: datetime
+    lapses_at: datetime | None = None
+
+
 AGENT_PROBE = Probe(Kind.SKILL, probe_skill, GUARD_PROBE_AGENT, "agent guard")
 APPROVAL_PROBE = Probe(Kind.PACKAGE_APPROVAL, probe_approval, APPROVAL_PROBE_PACKAGE, "approval guard")
 
@@ -100,24 +119,43 @@ class Guard:
         self._trust = trust
         self._timing = timing
         self._now = now
-        self._answers: dict[str, tuple[bool | None, datetime]] = {}
+        self._answers: dict[str, _Answer] = {}
 
     async def in_force(self, namespace: str) -> bool | None:
-        """Return whether the guard is in force; ``None``: could not be found out, which counts as no."""
+        """Return whether the guard is in force; ``None``: could not be found out, which counts as no.
+
+        A yes stands for ``guard_ttl`` more once no answer came when it was asked again.
+        """
         if self._trust:
             return True
         known = self._answers.get(namespace)
-        if known is not None and self._now() < known[1]:
-            return known[0]
-        answer = await self._probe(namespace)
-        ttl: timedelta = self._timing.guard_ttl if answer else self._timing.guard_retry
-        self._answers[namespace] = (answer, self._now() + ttl)
-        return answer
+        if known is not None and self._now() < known.until:
+            return known.in_force
+        found = await self._probe(namespace)
+        answer = self._answers[namespace] = self._answer(found, self._answers.get(namespace))
+        return answer.in_force
 
     def last_answer(self, namespace: str) -> bool | None:
         """Return what was last found out, without asking; ``None``: nothing yet."""
         known = self._answers.get(namespace)
-        return True if self._trust else known[0] if known else None
+        return True if self._trust else known.in_force if known else None
+
+    def unsure(self, namespace: str) -> bool:
+        """Whether the last question did not bring a yes: no watch tells when another would."""
+        known = self._answers.get(namespace)
+        return known is not None and (known.in_force is not True or known.lapses_at is not None)
+
+    def _answer(self, found: bool | None, before: _Answer | None) -> _Answer:
+        """Return what a probe comes to: one without an answer takes back no yes for some time (ADR 6)."""
+        now, timing = self._now(), self._timing
+        if found:
+            return _Answer(True, now + timing.guard_ttl)
+        again = now + timing.guard_retry
+        if found is None and before is not None and before.in_force:
+            lapses_at = before.lapses_at or now + timing.guard_ttl
+            if now < lapses_at:
+                return _Answer(True, min(again, lapses_at), lapses_at)
+        return _Answer(found, again)
 
     async def _probe(self, namespace: str) -> bool | None:
         asked = self._asked

@@ -38,13 +38,18 @@ class Judged:
 
     Attributes
     ----------
+    evidence, assessment
+        What was known, and what follows.
     unscanned
         Locks that run while the skill's own is not known, and that no scan of these advisories is of.
+    unsure
+        Whether a guard that bears on it was not shown to be in force when it was last asked about.
     """
 
     evidence: Evidence
     assessment: Assessment
     unscanned: tuple[Lock, ...] = ()
+    unsure: bool = False
 
 
 class Judge:
@@ -194,11 +199,15 @@ class Judge:
         if judged.job is Job.RESOLVE and platform is not None:
             evidence = await self._with_stages(evidence, record, platform)
             judged = assess(evidence)
-        if not judged.hold or judged.lock is not None:
-            return Judged(evidence, judged)
-        return await self._with_what_runs(record, evidence, judged)
+        unscanned: tuple[Lock, ...] = ()
+        if judged.hold and judged.lock is None:
+            judged, unscanned = await self._with_what_runs(record, evidence, judged)
+        unsure = self._unsure(record.key.namespace, evidence.agent, approvals)
+        return Judged(evidence, judged, unscanned, unsure)
 
-    async def _with_what_runs(self, record: SkillRecord, evidence: Evidence, judged: Assessment) -> Judged:
+    async def _with_what_runs(
+        self, record: SkillRecord, evidence: Evidence, judged: Assessment
+    ) -> tuple[Assessment, tuple[Lock, ...]]:
         """Judge the locks that Pods run on, where the skill's own is not known."""
         fallen: dict[str, str] = {}
         unscanned: list[Lock] = []
@@ -215,7 +224,7 @@ class Judge:
                 fallen[digest] = why
         if fallen:
             judged = replace(judged, fallen=fallen).with_remark(f"What ran may not: {min(fallen.values())}")
-        return Judged(evidence, judged, tuple(unscanned))
+        return judged, tuple(unscanned)
 
     def _running_locks(self, record: SkillRecord) -> set[str]:
         pods = list(self._store.pods_of("Skill", record.key))
@@ -261,6 +270,12 @@ class Judge:
             " manifests/admission in this cluster."
         )
         return denials(found), text
+
+    def _unsure(self, namespace: str, agent: AgentView, approvals: Sequence[ApprovalRecord]) -> bool:
+        if agent.name is not None and self._guard.unsure(namespace):
+            return True
+        approved = any(approval.approved for approval in decided(approvals))
+        return approved and self._approval_guard.unsure(namespace)
 
     async def _agent(self, record: SkillRecord, *, run_agent: str | None, live: bool) -> AgentView:
         name = record.spec.agent if record.spec else None

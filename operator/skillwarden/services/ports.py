@@ -260,7 +260,8 @@ class Timing:
     progress_delay
         An in-progress status is written only if it stands this long: fewer writes for what is quick.
     guard_ttl, guard_retry
-        How long a positive and a negative answer of the guard's probe are believed.
+        How long a positive answer of the guard's probe is believed, and once more while none comes; and after
+        how long any other is asked for again, for whoever was judged meanwhile.
     advisory_poll
         How often the advisories are looked at for a new revision.
     watch_silence

@@ -16,7 +16,7 @@ from ..kube.kinds import Kind
 from .approvals import Requests
 from .guard import Guard
 from .notify import Notifier
-from .ports import Audit, Cluster, Now
+from .ports import Audit, Cluster, Now, Timing
 from .records import ApprovalRecord
 from .requeue import Requeue
 from .status import differs
@@ -45,8 +45,8 @@ class ApprovalReconciler:
         The observed world, the API server, a UTC clock.
     requests
         Who asks for what.
-    guard
-        Whether who decided is proven.
+    guard, timing
+        Whether who decided is proven, and when that is asked again.
     notifier
         Tells people.
     audit
@@ -61,6 +61,7 @@ class ApprovalReconciler:
         now: Now,
         requests: Requests,
         guard: Guard,
+        timing: Timing,
         notifier: Notifier,
         audit: Audit,
     ) -> None:
@@ -69,6 +70,7 @@ class ApprovalReconciler:
         self._now = now
         self._requests = requests
         self._guard = guard
+        self._timing = timing
         self._notifier = notifier
         self._audit = audit
         # Decisions that stand, so that one which is deleted is on record, too.
@@ -97,6 +99,8 @@ class ApprovalReconciler:
         decision = record.request.decision
         if decision is not None and decision.expires_at is not None and effect is not Effect.EXPIRED:
             requeue.after((decision.expires_at - self._now()).total_seconds() + 1)
+        if decision is not None and decision.approved and self._guard.unsure(namespace):
+            requeue.after(self._timing.guard_retry.total_seconds())
 
     def _deleted(self, namespace: str, name: str, record: ApprovalRecord | None) -> None:
         """Keep for the record that a decision is gone: what it allowed must be asked for anew."""

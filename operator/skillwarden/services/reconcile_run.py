@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -137,7 +138,13 @@ class RunReconciler:
     def _surroundings(self, run: RunRecord, skill: SkillRecord | None, judged: Judged | None) -> Surroundings:
         if skill is None or judged is None:
             return Surroundings()
-        return self._skills.surroundings(skill, judged.assessment, run.input_digest)
+        around = self._skills.surroundings(skill, judged.assessment, run.input_digest)
+        lock, content, artefacts = judged.assessment.lock, judged.assessment.content_digest, around.artefacts
+        if not isinstance(artefacts, Failure) or artefacts.retryable or lock is None or content is None:
+            return around
+        # A run ends by such a failure for good, so not by one of before that may be mended by now.
+        due = self._tools.stages.fetch_due(lock, content, run.input_digest)
+        return replace(around, artefacts=None) if due else around
 
     def _accepted(self, run: RunRecord, skill: SkillRecord | None, judged: Judged | None) -> ConditionDraft:
         def draft(status: Status, reason: str, message: str) -> ConditionDraft:

@@ -159,7 +159,11 @@ class SkillReconciler:
 
     def _fetch(self, record: SkillRecord, assessment: Assessment, requeue: Requeue) -> None:
         lock, content = assessment.lock, assessment.content_digest
-        if lock is None or content is None or not self._tools.stages.fetch_due(lock, content):
+        if lock is None or content is None:
+            return
+        if not self._tools.stages.fetch_due(lock, content):
+            # Another skill's try may have failed: only who asked is told when the next is due.
+            requeue.after(self._tools.timing.retry_limit.total_seconds())
             return
         self._tools.stages.fetch(
             lock,
@@ -310,6 +314,8 @@ class SkillReconciler:
             requeue.after((verdict.revisit_at - self._tools.now()).total_seconds() + 1)
         if judged.assessment.retry and judged.evidence.source_failure is not None:
             requeue.after(self._tools.timing.source_poll.total_seconds())
+        if judged.unsure:
+            requeue.after(self._tools.timing.guard_retry.total_seconds())
 
     async def _forget(self, namespace: str, name: str) -> None:
         """Drop what is remembered of a Skill that is gone; its children go by ownerReferences."""

@@ -63,7 +63,7 @@ class Stages:
     now
         UTC clock.
     retry, retry_limit
-        Back-off after something did not answer.
+        Back-off after something did not answer; the limit also after somebody must mend something.
     concurrency
         How many slow jobs run at a time; namespaces take turns.
     on_end
@@ -179,7 +179,9 @@ class Stages:
 
     def forget_fetched(self, lock_digest: str, content_digest: str, input_digest: str | None = None) -> None:
         """Ask the depot again: a sandbox said that something is missing."""
-        self._fetched.drop(("fetch", lock_digest, content_digest, input_digest))
+        key = ("fetch", lock_digest, content_digest, input_digest)
+        self._fetched.drop(key)
+        self._failed.drop(key)
 
     def _failure(self, key: Hashable) -> Failure | None:
         failed = self._failed.get(key)
@@ -326,13 +328,7 @@ class Stages:
         except Exception as error:
             failure = failure_of(error)
             outcome = "retry" if failure.retryable else "failed"
-            if failure.retryable:
-                tries = self._tries.get(key, 0)
-                self._tries[key] = tries + 1
-                patience = self._retry * 2 ** min(tries, 20)
-                if isinstance(error, RepairNeededError):
-                    patience = self._retry_limit
-                delay = min(self._retry_limit, patience).total_seconds()
+            delay = self._delay(key, error, failure)
             retry_at = self._now() + timedelta(seconds=delay) if delay is not None else None
             self._failed.put(key, _Failed(failure, retry_at))
             if not isinstance(error, SkillwardenError):
@@ -346,6 +342,18 @@ class Stages:
             if delay is not None:
                 # Once more when the failure may be asked about again.
                 loop.call_later(delay + 0.05, waiter)
+
+    def _delay(self, key: tuple[Hashable, ...], error: Exception, failure: Failure) -> float | None:
+        """Return after how many seconds to try again; ``None``: it would end the same."""
+        if isinstance(error, RepairNeededError) or (key[0] == "fetch" and not failure.retryable):
+            # The same lock, and somebody may mend credentials, hosts or the index without a word to us.
+            return self._retry_limit.total_seconds()
+        if not failure.retryable:
+            return None
+        tries = self._tries.get(key, 0)
+        self._tries[key] = tries + 1
+        patience: timedelta = self._retry * 2 ** min(tries, 20)
+        return min(self._retry_limit, patience).total_seconds()
 
     async def drain(self) -> None:
         """Wait until nothing runs; for `skillwarden check` and tests."""
