@@ -55,7 +55,7 @@ async def core() -> Operator:
         setup=NOTHING,
         timing=Timing(),
         name_findings=lambda _: (),
-        source_findings=lambda _: (),
+        source_findings=lambda *_: (),
         observer=SimpleNamespace(waited=lambda _: None),  # type: ignore[arg-type]
     )
     core = Operator(parts)
