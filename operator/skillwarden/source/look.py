@@ -15,9 +15,12 @@ from skillwarden.domain.skill import SourceFile
 from skillwarden.domain.source_finding import SourceFinding, gravest_first
 
 from . import entrypoint, other_code, python_code
-from .collect import MAX_FINDINGS, Collector
+from .collect import Collector
+from .encoding import code_text
 from .signs import HIDDEN, TEXTS
 
+#: More than a person reads.
+MAX_FINDINGS = 200
 #: What was found in files that were seen before, by their digest: a relist brings each of them again.
 _KNOWN: dict[str, tuple[SourceFinding, ...]] = {}
 _MAX_KNOWN = 8192
@@ -122,11 +125,13 @@ def _file(file: SourceFile, run_by: str = "") -> Iterable[SourceFinding]:
     if _holds_code(file.content):
         into.add("binary", Severity.HIGH, 1, "is an archive that holds code, which nobody looked into")
     language = run_by or language_of(file)
-    text = _decoded(file.content)
-    if text is None and language:
-        into.add(
-            "unreadable-code", Severity.MEDIUM, 1, "is code that is no UTF-8 text, so nobody looked into it"
-        )
+    if language == "python":
+        text = code_text(file.content, into)
+    else:
+        # No shell minds a byte that is no UTF-8, and bash passes over one that is zero.
+        text = _decoded(file.content.replace(b"\0", b"") if language == "shell" else file.content)
+    if text is None and (language or _ending(file.path) in _TEXT[:-1]):
+        text = file.content.decode("utf-8", "replace")
     elif text is None and file.path.endswith((".pyc", ".pyo", ".so", ".node", ".wasm")):
         into.add("binary", Severity.HIGH, 1, "is compiled code, which nobody can look into")
     if text is not None:
@@ -191,4 +196,4 @@ def _fences(text: str, into: Collector) -> None:
         elif language in _FENCED_JAVASCRIPT:
             other_code.look_javascript(match["code"], example)
         for finding in example.found.values():
-            into.found.setdefault((finding.rule, finding.line), finding)
+            into.keep(finding)

@@ -80,10 +80,10 @@ def look(text: str, into: Collector, *, depth: int = 0) -> None:
             _Module(tree, into, depth).look()
     except RecursionError:  # code that nests deeper than anybody writes
         tree = None
-    if tree is None and depth == 0:
+    if tree is None:
         into.add(
             "unreadable-code",
-            Severity.MEDIUM,
+            Severity.HIGH,
             1,
             "is not Python 3 that can be read, so nobody looked into it",
         )
@@ -195,7 +195,8 @@ class _Module:
             )
         elif constant is not None:
             # What it runs stands there to be read: it counts for what it does.
-            look(constant, self._into.inside(line=node.lineno, note=f"in {plain}:"), depth=self._depth + 1)
+            text = constant.lstrip(" \t") if plain == "eval" else constant
+            look(text, self._into.inside(line=node.lineno, note=f"in {plain}:"), depth=self._depth + 1)
         elif plain != "compile":
             self._into.add(
                 "dynamic-code", Severity.HIGH, node.lineno, f"{plain} runs code that is made while it runs"
