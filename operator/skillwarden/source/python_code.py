@@ -13,6 +13,7 @@ from . import other_code
 from .collect import Collector
 from .commands import Place, runs_of, runs_of_words
 from .decode import decoded
+from .python_environment import PROCESS, whole_environment
 from .python_names import Names
 from .signs import CONSTANTS
 
@@ -48,7 +49,6 @@ _DESERIALISES |= {
 _SHELL = frozenset(
     {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "commands.getoutput"}
 )
-_PROCESS = ("subprocess.", "os.spawn", "os.exec", "os.posix_spawn", "pty.spawn", "asyncio.create_subprocess")
 _NETWORK = (
     "socket.",
     "requests.",
@@ -64,8 +64,18 @@ _NETWORK = (
     "websockets.",
 )
 _SENDS = (".post", ".put", ".sendall", ".send", ".sendto", ".storbinary", ".sendmail", "urlopen", ".upload")
-_NATIVE = ("ctypes.", "cffi.")
-_ENVIRONMENT = frozenset({"os.environ", "os.environb"})
+#: Names that send only where what they are called on is of the network: a queue has them, too.
+_SENDS_PERHAPS = (".put", ".send", ".upload")
+_LOCAL = ("asyncio.", "collections.", "concurrent.", "multiprocessing.", "queue.", "threading.")
+#: Of ``socket``: what asks, and opens no connection.
+_ASKS = frozenset(
+    f"socket.{name}"
+    for name in (
+        *("getfqdn", "gethostbyaddr", "gethostbyname", "gethostbyname_ex", "gethostname", "getservbyname"),
+        *("getaddrinfo", "getdefaulttimeout", "if_nameindex", "inet_aton", "inet_ntoa", "setdefaulttimeout"),
+    )
+)
+_MAKES_SOCKET = frozenset({"create_connection", "socket"})
 #: Programs that hand what they are told to a connection, without a shell.
 _CONNECTS = frozenset({"nc", "ncat", "netcat", "socat"})
 _NOWHERE = Place(folder="", names=(), scripts={})
@@ -122,6 +132,7 @@ class _Module:
         self._depth = depth
         self._names = Names(tree)
         self._calls: list[tuple[str, ast.Call]] = []
+        self._imports: set[str] = set()
 
     def look(self) -> None:
         for text, line in self._names.constants(self._tree):
@@ -146,6 +157,7 @@ class _Module:
         names = (
             [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
         )
+        self._imports.update(names)
         if any(name.partition(".")[0] in {"ctypes", "cffi"} for name in names):
             self._into.add(
                 "native-code", Severity.MEDIUM, node.lineno, "calls native code, past what Python shows"
@@ -162,7 +174,7 @@ class _Module:
         elif self._is_shell(name, node):
             add("shell", Severity.MEDIUM, line, f"{name} starts a shell")
             self._command(name, node, by_shell=True)
-        elif name.startswith(_PROCESS):
+        elif name.startswith(PROCESS):
             add("subprocess", Severity.MEDIUM, line, f"{name} starts a program")
             self._command(name, node, by_shell=False)
         elif name.startswith(_NETWORK):
@@ -315,7 +327,7 @@ class _Module:
     def _together(self) -> None:
         """Remark what is harmful only together: a shell fed by a socket, a secret and a send."""
         names = {name for name, _ in self._calls}
-        connects = any(name.startswith("socket.") or name.endswith(".connect") for name in names)
+        connects = self._opens_socket(names)
         takes_over = any(name in {"os.dup2", "pty.spawn"} for name in names) or any(
             self._fed_by_socket(node) for name, node in self._calls if name.startswith("subprocess.")
         )
@@ -331,38 +343,48 @@ class _Module:
                 line,
                 "hands a program's input to a connection: a reverse shell",
             )
-        sends = [node.lineno for name, node in self._calls if name.endswith(_SENDS)]
-        secret = self._into.has("credential-path", "metadata-service") or self._takes_all_environment()
-        if sends and secret and (connects or any(name.startswith(_NETWORK) for name in names)):
+        sends = [node for name, node in self._calls if self._sends(name, node)]
+        severity = whole_environment(self._tree, self._names, sends=sends, into=self._into)
+        if self._into.has("credential-path", "metadata-service"):
+            severity = Severity.CRITICAL
+        if severity and sends and (connects or any(name.startswith(_NETWORK) for name in names)):
             self._into.add(
                 "exfiltration",
-                Severity.CRITICAL,
-                sends[0],
+                severity,
+                sends[0].lineno,
                 "reads credentials or the whole environment, and sends",
             )
 
+    def _opens_socket(self, names: set[str]) -> bool:
+        if any(name.startswith(("socket.", "_socket.")) and name not in _ASKS for name in names):
+            return True
+        # By a star: then its names stand for themselves.
+        by_star = "socket" in self._imports and not _MAKES_SOCKET.isdisjoint(names)
+        return by_star or "asyncio.open_connection" in names
+
+    def _sends(self, name: str, node: ast.Call) -> bool:
+        if not name.endswith(_SENDS):
+            return False
+        if not (name.endswith(_SENDS_PERHAPS) and isinstance(node.func, ast.Attribute)):
+            return True
+        makers = self._names.makers(node.func.value)
+        return not makers or any(self._may_connect(maker) for maker in makers)
+
     @staticmethod
-    def _fed_by_socket(node: ast.Call) -> bool:
+    def _may_connect(maker: str) -> bool:
+        """Whether an object may be of the network, by its maker; the module's own classes are seen anyway."""
+        return maker in {"?", *_MAKES_SOCKET} or ("." in maker and not maker.startswith(_LOCAL))
+
+    def _fed_by_socket(self, node: ast.Call) -> bool:
         return any(
-            item.arg in {"stdin", "stdout"}
-            and any(
-                isinstance(inner, ast.Attribute) and inner.attr in {"fileno", "makefile"}
-                for inner in ast.walk(item.value)
-            )
+            self._of_socket(inner)
             for item in node.keywords
+            if item.arg in {"stdin", "stdout"}
+            for inner in ast.walk(item.value)
         )
 
-    def _takes_all_environment(self) -> bool:
-        """Whether the environment is taken as a whole, and not a variable of it."""
-        used_for_one = {
-            id(node.value) for node in ast.walk(self._tree) if isinstance(node, ast.Subscript | ast.Attribute)
-        }
-        found = False
-        for node in ast.walk(self._tree):
-            whole = isinstance(node, ast.Attribute | ast.Name) and self._names.dotted(node) in _ENVIRONMENT
-            if whole and id(node) not in used_for_one:
-                self._into.add(
-                    "environment", Severity.MEDIUM, getattr(node, "lineno", 1), "takes the whole environment"
-                )
-                found = True
-        return found
+    def _of_socket(self, node: ast.AST) -> bool:
+        if isinstance(node, ast.Attribute) and node.attr in {"fileno", "makefile"}:
+            makers = self._names.makers(node.value)
+            return not makers or any(maker == "?" or "socket" in maker for maker in makers)
+        return isinstance(node, ast.Name) and any("socket." in maker for maker in self._names.makers(node))
