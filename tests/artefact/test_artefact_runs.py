@@ -13,10 +13,10 @@ from artefact_support import Desk, npm_of, tar_of, wheel_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillwarden.artefact.commands import Place, Run, runs_of
 from skillwarden.artefact.hooks import MAX_FILE_BYTES, looked_into
 from skillwarden.domain.artefact_facts import ArtefactFacts, Hook
 from skillwarden.domain.finding import Severity
+from skillwarden.source.commands import Place, Run, runs_of
 
 HIDDEN = "eval(Buffer.from('Y29uc29sZS5sb2coMSk=', 'base64').toString())\n"
 STEALS = (

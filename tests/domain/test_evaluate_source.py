@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -109,6 +110,21 @@ def test_what_waits_is_the_files_with_all_that_would_be_accepted() -> None:
 )
 def test_an_approval(sentence: str, approval: Approval, reason: str) -> None:
     assert judge_files(seen(Severity.HIGH), approvals=(approval,)).reason.value == reason, sentence
+
+
+def test_an_approval_of_what_a_command_runs_is_not_of_what_another_does() -> None:
+    """The same files: what the other command runs of them, nobody may have seen."""
+    one, other = (replace(seen(Severity.HIGH), command=command) for command in ("sha256:1", "sha256:2"))
+    milder = seen(Severity.HIGH, line=9)
+    (asked,) = judge_files(one, milder).pending
+    assert asked.content_digest != FILES
+    approved = approval_of_files("encoded-code", digest=asked.content_digest)
+    assert judge_files(one, milder, approvals=(approved,)).allowed
+    assert judge_files(other, approvals=(approved,)).action is ASK
+    assert judge_files(one, approvals=(approval_of_files("encoded-code"),)).action is ASK
+    assert judge_files(one, approvals=(approval_of_files(approved=False),)).action is DENY, (
+        "no command lifts that"
+    )
 
 
 def test_a_refusal_of_the_files_holds_where_nothing_is_found_any_more() -> None:

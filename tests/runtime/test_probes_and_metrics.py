@@ -71,7 +71,7 @@ def make_core(skills: Hanging, metrics: Metrics) -> Operator:
         setup=unused,
         timing=Timing(reconcile_limit=LIMIT),
         name_findings=lambda _: (),
-        source_findings=lambda _: (),
+        source_findings=lambda *_: (),
         observer=metrics,
     )
     return Operator(parts, workers=1)

@@ -61,7 +61,7 @@ async def core() -> AsyncIterator[Operator]:
         setup=NOTHING,
         timing=Timing(),
         name_findings=lambda _: (),
-        source_findings=lambda _: (),
+        source_findings=lambda *_: (),
         observer=SimpleNamespace(waited=lambda _: None),  # type: ignore[arg-type]
     )
     core = Operator(parts, workers=0)

@@ -98,7 +98,7 @@ def make_operator(lists: Lists, store: Store) -> Operator:
         setup=SimpleNamespace(seal_key=b"k" * 32),  # type: ignore[arg-type]
         timing=Timing(),
         name_findings=lambda _: (),
-        source_findings=lambda _: (),
+        source_findings=lambda *_: (),
         observer=SimpleNamespace(waited=lambda _: None),  # type: ignore[arg-type]
     )
     return Operator(parts, workers=0)

@@ -40,7 +40,7 @@ def seen(*, verdict: str = "Denied", packages: tuple[str, ...] = ("left",), **ch
             **changes.pop("status", {}),
         },
     }
-    record = skill_record(body, name_findings=lambda _: (), source_findings=lambda _: ())
+    record = skill_record(body, name_findings=lambda _: (), source_findings=lambda *_: ())
     made = Recorded(
         record=record,
         lock=None,

@@ -248,7 +248,7 @@ DEFENCES = (
     ),
     Defence(
         "a command of the package's own that starts another",
-        "artefact/commands.py",
+        "source/commands.py",
         "            if word in place.scripts:\n",
         "            if False:\n",
         "artefact/test_artefact_runs.py",

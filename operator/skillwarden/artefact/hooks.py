@@ -16,7 +16,7 @@ from ..domain.artefact_facts import Hook
 from ..domain.finding import Severity
 from ..domain.skill import SourceFile
 from ..domain.source_finding import SourceFinding, gravest_first
-from .commands import Run
+from ..source.commands import Run
 from .text import shortened
 
 #: Of one file, as much as a skill's own may have in all.

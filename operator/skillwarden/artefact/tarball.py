@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ..domain.artefact_facts import ArtefactFacts, Hook
+from ..source.commands import Place, Run, loaded_by, runs_of
 from .archive import UnreadableArchiveError, peek_tarball, read_tarball
-from .commands import Place, Run, loaded_by, runs_of
 from .hooks import MAX_FILE_BYTES, looked_into
 from .licences import of_npm
 from .text import shortened

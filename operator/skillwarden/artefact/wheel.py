@@ -17,8 +17,8 @@ from email.parser import BytesParser
 from pathlib import Path
 
 from ..domain.artefact_facts import ArtefactFacts, Hook
+from ..source.commands import Run
 from .archive import UnreadableArchiveError, ZipReader
-from .commands import Run
 from .hooks import MAX_FILE_BYTES, looked_into
 from .licences import of_python
 from .text import shortened

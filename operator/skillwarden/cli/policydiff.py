@@ -151,7 +151,7 @@ async def _labels(gateway: Gateway, namespace: str | None) -> dict[str, Mapping[
 async def _source(sources: ConfigMapSources, record: SkillRecord) -> tuple[SourceFinding, ...] | None:
     if record.spec is None or not isinstance(record.spec.source, ConfigMapSource):
         return record.source_findings
-    seen = await sources.look(record.key.namespace, record.spec.source)
+    seen = await sources.look(record.key.namespace, record.spec.source, command=record.spec.command)
     return seen[0] if isinstance(seen, tuple) else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 
 from .closure import Closure, Node
@@ -96,23 +97,23 @@ class ApprovalBook:
         )
 
     def covers_source(
-        self, content_digest: str | None, finding: SourceFinding, *, policy: PolicyRef
+        self, digests: AbstractSet[str], finding: SourceFinding, *, policy: PolicyRef
     ) -> datetime | None:
-        """Return until when a ground about the skill's own files is lifted; as ``covers``."""
+        """Return until when a ground about the skill's own files is lifted by digest; as ``covers``."""
         pair = (SOURCE_KIND, finding.rule)
         return _latest(
             approval
             for approval in self._approvals
-            if content_digest in approval.artefacts
+            if digests & approval.artefacts
             and pair in approval.accepted_findings
             and _answers(approval, policy)
             and _counts(approval, self._maturity, self._now)
         )
 
-    def denial_of(self, content_digest: str | None) -> Approval | None:
-        """Return a refusal of the skill's own files, or ``None``."""
+    def denial_of(self, digests: AbstractSet[str]) -> Approval | None:
+        """Return a refusal of the skill's own files by any of their digests, or ``None``."""
         return next(
-            (item for item in self._approvals if not item.approved and content_digest in item.artefacts), None
+            (item for item in self._approvals if not item.approved and digests & item.artefacts), None
         )
 
 

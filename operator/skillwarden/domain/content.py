@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from .errors import InvalidInputError
 from .skill import SourceFile
@@ -99,3 +99,16 @@ def digest_of(data: bytes) -> str:
 def content_digest(files: Iterable[SourceFile]) -> str:
     """Return the digest by which a skill's content is known: of its canonical serialisation."""
     return digest_of(pack(files))
+
+
+def command_digest(command: Sequence[str]) -> str:
+    """Return the digest of what a container runs."""
+    return digest_of(json.dumps(list(command), separators=(",", ":"), ensure_ascii=True).encode("ascii"))
+
+
+def run_digest(content_digest: str, command: str) -> str:
+    """Return the digest of files together with a command that runs them, from the digests of both.
+
+    Without a command it is that of the files.
+    """
+    return digest_of(f"{content_digest} {command}".encode()) if command else content_digest

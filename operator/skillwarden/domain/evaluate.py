@@ -21,6 +21,7 @@ from datetime import datetime
 
 from .approvals import FOREVER, ApprovalBook
 from .closure import Closure, Node, closure_of
+from .content import run_digest
 from .coverage import (
     ScanGap,
     advisories_stale,
@@ -178,7 +179,7 @@ class _Bench:
             self._unclaimed(opinions, tally, asking={policy.ref for policy in policies})
             for node, approval in self.book.denials():
                 tally.reasons.append(self.narrator.reason(node, approval_denied(approval.name)))
-            if refusal := self.book.denial_of(self.request.content_digest):
+            if refusal := self.book.denial_of(self._digests()):
                 tally.reasons.append(source_refused(refusal.name))
         return tally
 
@@ -215,13 +216,25 @@ class _Bench:
             if action is Action.ALLOW:
                 continue
             if action is Action.REQUIRE_APPROVAL:
-                until = self.book.covers_source(self.request.content_digest, finding, policy=policy.ref)
+                until = self.book.covers_source(self._digests(finding), finding, policy=policy.ref)
                 if until is not None:
                     if until is not FOREVER:
                         tally.moments.append(until)
                     continue
                 tally.source.setdefault(finding, set()).add(policy.ref)
             tally.reasons.append(source_reason(policy, finding, action))
+
+    def _digests(self, finding: SourceFinding | None = None) -> frozenset[str]:
+        """Return the digests of the skill's files: their own, and the one together with its command.
+
+        For a finding that the command led to, the latter alone: another command may run another of the files.
+        """
+        files = self.request.content_digest
+        if files is None:
+            return frozenset()
+        commands = {item.command for item in self.request.source_findings if item.command}
+        together = {run_digest(files, command) for command in commands}
+        return frozenset(together if finding is not None and finding.command else {files, *together})
 
     def _rule_on(self, node: Node, finding: Finding, policy: Policy, ruled: Ruling, tally: _Tally) -> None:
         if ruled.action is Action.ALLOW:
@@ -284,13 +297,14 @@ class _Bench:
         if not tally.source or self.request.content_digest is None:
             return ()
         asking = sorted({ref for refs in tally.source.values() for ref in refs}, key=str)
+        command = max(finding.command for finding in tally.source)  # one, or none
         return (
             PendingApproval(
                 declared=None,
                 packages=(),
                 min_maturity=self.request.maturity,
                 policies=tuple(asking),
-                content_digest=self.request.content_digest,
+                content_digest=run_digest(self.request.content_digest, command),
                 source_findings=tuple(sorted(tally.source, key=gravest_first)),
             ),
         )

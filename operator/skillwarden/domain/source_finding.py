@@ -21,9 +21,11 @@ class SourceFinding:
     severity
         How grave; never Unknown.
     path, line
-        Where: below ``/skill/src``, and from 1.
+        Where: below ``/skill/src``, or ``entrypoint.command``; and from 1.
     summary
         One line for a person.
+    command
+        Digest of the command that led to it; empty where the file says it whatever is run.
     """
 
     rule: str
@@ -31,6 +33,7 @@ class SourceFinding:
     path: str
     line: int
     summary: str
+    command: str = ""
 
     @property
     def place(self) -> str:

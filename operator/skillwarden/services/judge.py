@@ -252,6 +252,7 @@ class Judge:
             seen = await self._sources.look(
                 record.key.namespace,
                 record.spec.source,
+                command=record.spec.command,
                 pins=lambda files: read_pins(files, manager=manager, declared=declared),
             )
             return (seen, None, None) if isinstance(seen, Failure) else (None, *seen)

@@ -169,8 +169,8 @@ class Audit(Protocol):
         ...
 
 
-#: Looks at a skill's files.
-SourceFindings = Callable[[Sequence[SourceFile]], tuple[SourceFinding, ...]]
+#: Looks at a skill's files, and at what its command runs.
+SourceFindings = Callable[[Sequence[SourceFile], Sequence[str]], tuple[SourceFinding, ...]]
 NameFindings = Callable[[Sequence[DeclaredPackage]], tuple[Finding, ...]]
 Now = Callable[[], datetime]
 

@@ -85,7 +85,12 @@ class ConfigMapSources:
         return packed
 
     async def look(
-        self, namespace: str, source: ConfigMapSource, *, pins: PinsOf = lambda _: None
+        self,
+        namespace: str,
+        source: ConfigMapSource,
+        *,
+        command: Sequence[str],
+        pins: PinsOf = lambda _: None,
     ) -> Failure | tuple[tuple[SourceFinding, ...], Pins | None]:
         """Return what is found in a pinned ConfigMap and what its lockfile pins, or why it cannot be used."""
         try:
@@ -97,7 +102,7 @@ class ConfigMapSources:
         except (UnavailableError, ApiError) as error:
             text = f"ConfigMap {namespace}/{source.name} cannot be read: {error.message}"
             return Failure(AcceptedReason.INVALID_SOURCE, text, retryable=True)
-        return await asyncio.to_thread(self._look, files), pinned
+        return await asyncio.to_thread(self._look, files, command), pinned
 
 
 async def read_source(cluster: Cluster, sources: ConfigMapSources, key: SkillKey, *, digest: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Collecting what is found in one file: once a rule and line, and never without end."""
+"""Collecting what is found in one file: once a rule and line."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from skillwarden.domain.finding import Severity
-from skillwarden.domain.source_finding import SourceFinding
+from skillwarden.domain.source_finding import SourceFinding, gravest_first
 
 from .signs import Sign
 
-#: More than a person reads; the gravest are kept by whoever sorts.
-MAX_FINDINGS = 200
 _MILDER = {
     Severity.CRITICAL: Severity.HIGH,
     Severity.HIGH: Severity.MEDIUM,
@@ -45,12 +43,17 @@ class Collector:
     found: dict[tuple[str, int], SourceFinding] = field(default_factory=dict)
 
     def add(self, rule: str, severity: Severity, line: int, summary: str) -> None:
-        """Keep a finding, unless this rule was broken on this line already."""
+        """Keep a finding, unless this rule was broken as gravely on this line already."""
         if self.milder:
             severity = _MILDER[severity]
-        place = (rule, line + self.offset)
-        if place not in self.found and len(self.found) < MAX_FINDINGS:
-            self.found[place] = SourceFinding(rule, severity, self.path, place[1], f"{self.note}{summary}")
+        self.keep(SourceFinding(rule, severity, self.path, line + self.offset, f"{self.note}{summary}"))
+
+    def keep(self, finding: SourceFinding) -> None:
+        """Keep what was found by another collector, on the same terms."""
+        # All of them: where only so many are kept, the first hide what is graver and comes later.
+        known = self.found.setdefault((finding.rule, finding.line), finding)
+        if gravest_first(finding) < gravest_first(known):
+            self.found[finding.rule, finding.line] = finding
 
     def signs(self, text: str, signs: Iterable[Sign], *, line: int = 1) -> None:
         """Keep what signs find in a text that begins at a line."""

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import re
+import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from skillwarden.domain.content import command_digest
 from skillwarden.domain.finding import Severity
 from skillwarden.domain.skill import SourceFile
 from skillwarden.domain.source_finding import SourceFinding, gravest_first
 
-from . import other_code, python_code
-from .collect import MAX_FINDINGS, Collector
+from . import entrypoint, other_code, python_code
+from .collect import Collector
+from .encoding import code_text
 from .signs import HIDDEN, TEXTS
 
+#: More than a person reads.
+MAX_FINDINGS = 200
 #: What was found in files that were seen before, by their digest: a relist brings each of them again.
 _KNOWN: dict[str, tuple[SourceFinding, ...]] = {}
 _MAX_KNOWN = 8192
@@ -21,6 +28,7 @@ _PYTHON = (".py", ".pyw", ".pyi")
 _JAVASCRIPT = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".jsx", ".tsx")
 _SHELL = (".sh", ".bash", ".zsh", ".ksh")
 _TEXT = (".md", ".markdown", ".txt", ".rst", ".html", ".xml", ".yaml", ".yml", ".json", ".toml", ".csv", "")
+_IN_ARCHIVES = (*_PYTHON, *_JAVASCRIPT, *_SHELL, ".pyc", ".pyo", ".so", ".node", ".wasm")
 _FENCE = re.compile(r"(?ms)^[ \t]*```[ \t]*(?P<language>[A-Za-z0-9+-]*)[^\n]*\n(?P<code>.*?)^[ \t]*```")
 _SHEBANG = re.compile(r"#![^\n]*?\b(python|node|deno|bun|bash|zsh|dash|ksh|sh)[0-9.]*\b")
 _LOOKS: Mapping[str, Callable[[str, Collector], None]] = {
@@ -33,18 +41,40 @@ _FENCED_PYTHON = frozenset({"python", "py", "python3"})
 _FENCED_JAVASCRIPT = frozenset({"javascript", "js", "typescript", "ts", "node"})
 
 
-def source_findings(files: Iterable[SourceFile]) -> tuple[SourceFinding, ...]:
-    """Return what a person should see of a skill's files, gravest first; nothing of them is run.
+def source_findings(files: Iterable[SourceFile], command: Sequence[str] = ()) -> tuple[SourceFinding, ...]:
+    """Return what a person should see of a skill's files and of what is run of them, gravest first.
 
     Parameters
     ----------
     files
         All of them; what is not text is told by its kind where that matters, and else passed over.
+    command
+        What the container runs, word by word; what it says itself is found at ``entrypoint.command``.
     """
-    found: list[SourceFinding] = []
-    for file in files:
-        found += _file(file)
-    return tuple(sorted(found, key=gravest_first)[:MAX_FINDINGS])
+    files = tuple(files)
+    found = [finding for file in files for finding in _file(file)]
+    return _gravest([*found, *_run(files, command)])
+
+
+def _run(files: Sequence[SourceFile], command: Sequence[str]) -> Iterable[SourceFinding]:
+    """Return what is found because the command runs it: in itself, and in files that do not look it."""
+    pieces, unseen = entrypoint.started(files, command)
+    about = Collector(entrypoint.PLACE)
+    for position, text in enumerate(dict.fromkeys(unseen)):
+        about.add("unreadable-code", Severity.HIGH, position + 1, text)
+    found = list(about.found.values())
+    for file, language in pieces:
+        if file.path == entrypoint.PLACE or language != language_of(file):
+            found += _file(file, language)
+    said = command_digest(command)
+    return [replace(finding, command=said) for finding in found]
+
+
+def _gravest(found: Iterable[SourceFinding]) -> tuple[SourceFinding, ...]:
+    first: dict[tuple[str, int, str], SourceFinding] = {}
+    for finding in sorted(found, key=gravest_first):
+        first.setdefault((finding.path, finding.line, finding.rule), finding)
+    return tuple(first.values())[:MAX_FINDINGS]
 
 
 def code_findings(file: SourceFile, *, language: str = "") -> tuple[SourceFinding, ...]:
@@ -58,62 +88,95 @@ def code_findings(file: SourceFile, *, language: str = "") -> tuple[SourceFindin
         Of which interpreter it is run by: ``javascript``, ``python`` or ``shell``; empty: by its name and its
         first line.
     """
-    return tuple(sorted(_file(file, language), key=gravest_first)[:MAX_FINDINGS])
+    return _gravest(_file(file, language))
 
 
-def remembered_source_findings(files: Sequence[SourceFile]) -> tuple[SourceFinding, ...]:
-    """Return ``source_findings``, looked for once for the same files."""
+def remembered_source_findings(
+    files: Sequence[SourceFile], command: Sequence[str] = ()
+) -> tuple[SourceFinding, ...]:
+    """Return ``source_findings``, looked for once for the same files and command."""
     fingerprint = hashlib.sha256()
-    for file in sorted(files, key=lambda item: item.path):
-        for part in (file.path.encode(), file.content):
-            fingerprint.update(len(part).to_bytes(8, "big"))
-            fingerprint.update(part)
+    parts = [
+        part
+        for file in sorted(files, key=lambda item: item.path)
+        for part in (file.path.encode(), file.content)
+    ]
+    for part in (
+        str(len(files)).encode(),
+        *parts,
+        *(word.encode("utf-8", "surrogatepass") for word in command),
+    ):
+        fingerprint.update(len(part).to_bytes(8, "big"))
+        fingerprint.update(part)
     digest = fingerprint.hexdigest()
     known = _KNOWN.get(digest)
     if known is None:
-        known = _KNOWN[digest] = source_findings(files)
+        known = _KNOWN[digest] = source_findings(files, command)
         while len(_KNOWN) > _MAX_KNOWN:
             _KNOWN.pop(next(iter(_KNOWN)))
     return known
 
 
-def _file(file: SourceFile, language: str = "") -> Iterable[SourceFinding]:
+def _file(file: SourceFile, run_by: str = "") -> Iterable[SourceFinding]:
     into = Collector(file.path)
     if file.content.startswith((b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")):
         into.add("binary", Severity.HIGH, 1, "is a program in machine code, which nobody can look into")
         return into.found.values()
-    try:
-        text = file.content.decode("utf-8")
-    except UnicodeDecodeError:
-        if language or file.path.endswith((*_PYTHON, *_JAVASCRIPT, *_SHELL)):
-            into.add(
-                "unreadable-code",
-                Severity.MEDIUM,
-                1,
-                "is code that is no UTF-8 text, so nobody looked into it",
-            )
-        elif file.path.endswith((".pyc", ".pyo", ".so", ".node", ".wasm")):
-            into.add("binary", Severity.HIGH, 1, "is compiled code, which nobody can look into")
-        return into.found.values()
-    into.signs(text, HIDDEN)
-    _by_language(file.path, text, into, language)
+    if _holds_code(file.content):
+        into.add("binary", Severity.HIGH, 1, "is an archive that holds code, which nobody looked into")
+    language = run_by or language_of(file)
+    if language == "python":
+        text = code_text(file.content, into)
+    else:
+        # No shell minds a byte that is no UTF-8, and bash passes over one that is zero.
+        text = _decoded(file.content.replace(b"\0", b"") if language == "shell" else file.content)
+    if text is None and (language or _ending(file.path) in _TEXT[:-1]):
+        text = file.content.decode("utf-8", "replace")
+    elif text is None and file.path.endswith((".pyc", ".pyo", ".so", ".node", ".wasm")):
+        into.add("binary", Severity.HIGH, 1, "is compiled code, which nobody can look into")
+    if text is not None:
+        into.signs(text, HIDDEN)
+        _by_language(file.path, text, into, language)
     return into.found.values()
 
 
-def _by_language(path: str, text: str, into: Collector, run_by: str) -> None:
-    if run_by:
-        _LOOKS[run_by](text, into)
-        return
-    shebang = _SHEBANG.match(text)
-    language = shebang[1] if shebang else ""
-    ending = "." + path.rpartition(".")[2].lower() if "." in path.rpartition("/")[2] else ""
+def _decoded(content: bytes) -> str | None:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _holds_code(content: bytes) -> bool:
+    """Whether an archive can be run or imported as it is: Python takes one with anything before it."""
+    if not (content.startswith(b"PK\x03\x04") or zipfile.is_zipfile(io.BytesIO(content))):
+        return False
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return any(_ending(name) in _IN_ARCHIVES for name in archive.namelist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
+        return True
+
+
+def _ending(path: str) -> str:
+    return "." + path.rpartition(".")[2].lower() if "." in path.rpartition("/")[2] else ""
+
+
+def language_of(file: SourceFile) -> str:
+    """Return what a file is by its name or first line: ``javascript``, ``python``, ``shell`` or nothing."""
+    shebang = _SHEBANG.match(file.content[:512].decode("latin-1"))
+    language, ending = shebang[1] if shebang else "", _ending(file.path)
     if ending in _PYTHON or language == "python":
-        python_code.look(text, into)
-    elif ending in _JAVASCRIPT or language in {"node", "deno", "bun"}:
-        other_code.look_javascript(text, into)
-    elif ending in _SHELL or language:
-        other_code.look_shell(text, into)
-    elif ending in _TEXT:
+        return "python"
+    if ending in _JAVASCRIPT or language in {"node", "deno", "bun"}:
+        return "javascript"
+    return "shell" if ending in _SHELL or language else ""
+
+
+def _by_language(path: str, text: str, into: Collector, language: str) -> None:
+    if language:
+        _LOOKS[language](text, into)
+    elif (ending := _ending(path)) in _TEXT:
         into.signs(text, TEXTS)
         if ending in {".md", ".markdown"}:
             _fences(text, into)
@@ -132,5 +195,5 @@ def _fences(text: str, into: Collector) -> None:
             python_code.look(match["code"], example)
         elif language in _FENCED_JAVASCRIPT:
             other_code.look_javascript(match["code"], example)
-        for place, finding in example.found.items():
-            into.found.setdefault(place, finding)
+        for finding in example.found.values():
+            into.keep(finding)

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import ast
+import functools
+import posixpath
 import warnings
 
 from skillwarden.domain.finding import Severity
 
+from . import other_code
 from .collect import Collector
+from .commands import Place, runs_of, runs_of_words
 from .decode import decoded
+from .python_environment import PROCESS, whole_environment
 from .python_names import Names
 from .signs import CONSTANTS
 
 #: How deep a blob inside of a blob is looked into.
 _DEPTH = 3
 _TRIES = 3
-_RUNS_CODE = frozenset({"eval", "exec", "compile", "builtins.eval", "builtins.exec", "builtins.compile"})
+_BUILTINS = ("builtins.", "__builtins__.")
+_RUNS_TEXT = frozenset(f"{space}{name}" for space in ("", *_BUILTINS) for name in ("eval", "exec"))
+_RUNS_CODE = _RUNS_TEXT | {f"{space}compile" for space in ("", *_BUILTINS)}
 _RUNS_CODE |= {"code.interact", "runpy.run_path", "types.FunctionType", "types.CodeType"}
 _DECODES = (
     "base64.",
@@ -42,7 +49,6 @@ _DESERIALISES |= {
 _SHELL = frozenset(
     {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "commands.getoutput"}
 )
-_PROCESS = ("subprocess.", "os.spawn", "os.exec", "os.posix_spawn", "pty.spawn", "asyncio.create_subprocess")
 _NETWORK = (
     "socket.",
     "requests.",
@@ -58,8 +64,21 @@ _NETWORK = (
     "websockets.",
 )
 _SENDS = (".post", ".put", ".sendall", ".send", ".sendto", ".storbinary", ".sendmail", "urlopen", ".upload")
-_NATIVE = ("ctypes.", "cffi.")
-_ENVIRONMENT = frozenset({"os.environ", "os.environb"})
+#: Names that send only where what they are called on is of the network: a queue has them, too.
+_SENDS_PERHAPS = (".put", ".send", ".upload")
+_LOCAL = ("asyncio.", "collections.", "concurrent.", "multiprocessing.", "queue.", "threading.")
+#: Of ``socket``: what asks, and opens no connection.
+_ASKS = frozenset(
+    f"socket.{name}"
+    for name in (
+        *("getfqdn", "gethostbyaddr", "gethostbyname", "gethostbyname_ex", "gethostname", "getservbyname"),
+        *("getaddrinfo", "getdefaulttimeout", "if_nameindex", "inet_aton", "inet_ntoa", "setdefaulttimeout"),
+    )
+)
+_MAKES_SOCKET = frozenset({"create_connection", "socket"})
+#: Programs that hand what they are told to a connection, without a shell.
+_CONNECTS = frozenset({"nc", "ncat", "netcat", "socat"})
+_NOWHERE = Place(folder="", names=(), scripts={})
 
 
 def look(text: str, into: Collector, *, depth: int = 0) -> None:
@@ -80,10 +99,10 @@ def look(text: str, into: Collector, *, depth: int = 0) -> None:
             _Module(tree, into, depth).look()
     except RecursionError:  # code that nests deeper than anybody writes
         tree = None
-    if tree is None and depth == 0:
+    if tree is None:
         into.add(
             "unreadable-code",
-            Severity.MEDIUM,
+            Severity.HIGH,
             1,
             "is not Python 3 that can be read, so nobody looked into it",
         )
@@ -113,6 +132,7 @@ class _Module:
         self._depth = depth
         self._names = Names(tree)
         self._calls: list[tuple[str, ast.Call]] = []
+        self._imports: set[str] = set()
 
     def look(self) -> None:
         for text, line in self._names.constants(self._tree):
@@ -128,6 +148,7 @@ class _Module:
                     self._call(name, node)
             elif isinstance(node, ast.ImportFrom | ast.Import):
                 self._import(node)
+        self._handed_on()
         self._together()
 
     # -- single signs ----------------------------------------------------------------------------------
@@ -136,6 +157,7 @@ class _Module:
         names = (
             [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
         )
+        self._imports.update(names)
         if any(name.partition(".")[0] in {"ctypes", "cffi"} for name in names):
             self._into.add(
                 "native-code", Severity.MEDIUM, node.lineno, "calls native code, past what Python shows"
@@ -149,10 +171,12 @@ class _Module:
             add("deserialisation", Severity.MEDIUM, line, f"{name} runs whatever the data says")
         elif name == "yaml.load" and not self._safe_yaml(node):
             add("deserialisation", Severity.MEDIUM, line, "yaml.load without a safe loader makes any object")
-        elif name in _SHELL or (name.startswith("subprocess.") and self._with_shell(node)):
+        elif self._is_shell(name, node):
             add("shell", Severity.MEDIUM, line, f"{name} starts a shell")
-        elif name.startswith(_PROCESS):
+            self._command(name, node, by_shell=True)
+        elif name.startswith(PROCESS):
             add("subprocess", Severity.MEDIUM, line, f"{name} starts a program")
+            self._command(name, node, by_shell=False)
         elif name.startswith(_NETWORK):
             add(
                 "network",
@@ -183,7 +207,7 @@ class _Module:
                 )
 
     def _runs_code(self, name: str, node: ast.Call) -> None:
-        plain = name.removeprefix("builtins.")
+        plain = name.rpartition(".")[2] if name.startswith(_BUILTINS) else name
         argument = node.args[0] if node.args else None
         constant = self._names.text(argument) if argument is not None else None
         if argument is not None and self._decodes(argument):
@@ -195,11 +219,56 @@ class _Module:
             )
         elif constant is not None:
             # What it runs stands there to be read: it counts for what it does.
-            look(constant, self._into.inside(line=node.lineno, note=f"in {plain}:"), depth=self._depth + 1)
+            text = constant.lstrip(" \t") if plain == "eval" else constant
+            look(text, self._into.inside(line=node.lineno, note=f"in {plain}:"), depth=self._depth + 1)
         elif plain != "compile":
             self._into.add(
                 "dynamic-code", Severity.HIGH, node.lineno, f"{plain} runs code that is made while it runs"
             )
+
+    def _handed_on(self) -> None:
+        """Remark where exec or eval is handed on, to a decorator or to map: it is called out of sight."""
+        called = {id(node.func) for _, node in self._calls}
+        for node in ast.walk(self._tree):
+            if (
+                isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript)
+                and id(node) not in called
+                and isinstance(getattr(node, "ctx", None), ast.Load | None)
+                and (name := self._names.dotted(node)) in _RUNS_TEXT
+            ):
+                self._into.add(
+                    "dynamic-code",
+                    Severity.HIGH,
+                    node.lineno,
+                    f"hands on {name}, which runs whatever it is given",
+                )
+
+    def _command(self, name: str, node: ast.Call, *, by_shell: bool) -> None:
+        """Look at the code that stands in a command: what a shell, or another interpreter, is told to run."""
+        given = [
+            *node.args,
+            *(item.value for item in node.keywords if item.arg in {"args", "command", "cmd"}),
+        ]
+        words = [word for item in given for word in self._names.words(item)]
+        if by_shell:
+            runs = runs_of(" ".join(words), _NOWHERE)
+        else:
+            # Whatever it is that takes -c, it may be a shell.
+            known = [
+                "sh" if word == "?" and following == "-c" else word
+                for word, following in zip(words, [*words[1:], ""], strict=True)
+            ]
+            runs = runs_of_words(known, _NOWHERE)
+            if not any(posixpath.basename(word) in _CONNECTS for word in known):
+                runs = runs[1:]  # what no shell reads is no shell's text
+        inside = self._into.inside(line=node.lineno, note=f"in {name}:")
+        for run in runs:
+            if run.code and run.language == "shell":
+                other_code.look_shell(run.code, inside)
+            elif run.code and run.language == "javascript":
+                other_code.look_javascript(run.code, inside)
+            elif run.code:
+                look(run.code, inside, depth=self._depth + 1)
 
     def _decodes(self, node: ast.expr) -> bool:
         return any(
@@ -209,15 +278,19 @@ class _Module:
                 or name.endswith(".fromhex")
             )
             for inner in ast.walk(node)
-        ) or (isinstance(node, ast.Name) and self._assigned_from_decoding(node.id))
+        ) or (isinstance(node, ast.Name) and node.id in self._from_decoding)
 
-    def _assigned_from_decoding(self, name: str) -> bool:
-        return any(
-            isinstance(node, ast.Assign)
-            and any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
+    @functools.cached_property
+    def _from_decoding(self) -> frozenset[str]:
+        """The names that are assigned from decoding; found once, and not anew for each call."""
+        return frozenset(
+            target.id
+            for node in ast.walk(self._tree)
+            if isinstance(node, ast.Assign)
             and not isinstance(node.value, ast.Name)
             and self._decodes(node.value)
-            for node in ast.walk(self._tree)
+            for target in node.targets
+            if isinstance(target, ast.Name)
         )
 
     def _blob(self, text: str, line: int) -> None:
@@ -230,6 +303,13 @@ class _Module:
                 word in inner for word in ("import ", "exec", "eval", "open(", "(")
             ):
                 look(inner, hidden, depth=self._depth + 1)
+
+    def _is_shell(self, name: str, node: ast.Call) -> bool:
+        return (
+            name in _SHELL
+            or name == "asyncio.create_subprocess_shell"
+            or (name.startswith("subprocess.") and self._with_shell(node))
+        )
 
     @staticmethod
     def _with_shell(node: ast.Call) -> bool:
@@ -247,7 +327,7 @@ class _Module:
     def _together(self) -> None:
         """Remark what is harmful only together: a shell fed by a socket, a secret and a send."""
         names = {name for name, _ in self._calls}
-        connects = any(name.startswith("socket.") or name.endswith(".connect") for name in names)
+        connects = self._opens_socket(names)
         takes_over = any(name in {"os.dup2", "pty.spawn"} for name in names) or any(
             self._fed_by_socket(node) for name, node in self._calls if name.startswith("subprocess.")
         )
@@ -263,38 +343,48 @@ class _Module:
                 line,
                 "hands a program's input to a connection: a reverse shell",
             )
-        sends = [node.lineno for name, node in self._calls if name.endswith(_SENDS)]
-        secret = self._into.has("credential-path", "metadata-service") or self._takes_all_environment()
-        if sends and secret and (connects or any(name.startswith(_NETWORK) for name in names)):
+        sends = [node for name, node in self._calls if self._sends(name, node)]
+        severity = whole_environment(self._tree, self._names, sends=sends, into=self._into)
+        if self._into.has("credential-path", "metadata-service"):
+            severity = Severity.CRITICAL
+        if severity and sends and (connects or any(name.startswith(_NETWORK) for name in names)):
             self._into.add(
                 "exfiltration",
-                Severity.CRITICAL,
-                sends[0],
+                severity,
+                sends[0].lineno,
                 "reads credentials or the whole environment, and sends",
             )
 
+    def _opens_socket(self, names: set[str]) -> bool:
+        if any(name.startswith(("socket.", "_socket.")) and name not in _ASKS for name in names):
+            return True
+        # By a star: then its names stand for themselves.
+        by_star = "socket" in self._imports and not _MAKES_SOCKET.isdisjoint(names)
+        return by_star or "asyncio.open_connection" in names
+
+    def _sends(self, name: str, node: ast.Call) -> bool:
+        if not name.endswith(_SENDS):
+            return False
+        if not (name.endswith(_SENDS_PERHAPS) and isinstance(node.func, ast.Attribute)):
+            return True
+        makers = self._names.makers(node.func.value)
+        return not makers or any(self._may_connect(maker) for maker in makers)
+
     @staticmethod
-    def _fed_by_socket(node: ast.Call) -> bool:
+    def _may_connect(maker: str) -> bool:
+        """Whether an object may be of the network, by its maker; the module's own classes are seen anyway."""
+        return maker in {"?", *_MAKES_SOCKET} or ("." in maker and not maker.startswith(_LOCAL))
+
+    def _fed_by_socket(self, node: ast.Call) -> bool:
         return any(
-            item.arg in {"stdin", "stdout"}
-            and any(
-                isinstance(inner, ast.Attribute) and inner.attr in {"fileno", "makefile"}
-                for inner in ast.walk(item.value)
-            )
+            self._of_socket(inner)
             for item in node.keywords
+            if item.arg in {"stdin", "stdout"}
+            for inner in ast.walk(item.value)
         )
 
-    def _takes_all_environment(self) -> bool:
-        """Whether the environment is taken as a whole, and not a variable of it."""
-        used_for_one = {
-            id(node.value) for node in ast.walk(self._tree) if isinstance(node, ast.Subscript | ast.Attribute)
-        }
-        found = False
-        for node in ast.walk(self._tree):
-            whole = isinstance(node, ast.Attribute | ast.Name) and self._names.dotted(node) in _ENVIRONMENT
-            if whole and id(node) not in used_for_one:
-                self._into.add(
-                    "environment", Severity.MEDIUM, getattr(node, "lineno", 1), "takes the whole environment"
-                )
-                found = True
-        return found
+    def _of_socket(self, node: ast.AST) -> bool:
+        if isinstance(node, ast.Attribute) and node.attr in {"fileno", "makefile"}:
+            makers = self._names.makers(node.value)
+            return not makers or any(maker == "?" or "socket" in maker for maker in makers)
+        return isinstance(node, ast.Name) and any("socket." in maker for maker in self._names.makers(node))

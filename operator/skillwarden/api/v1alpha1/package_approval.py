@@ -88,7 +88,7 @@ class AcceptedSourceFinding(ApiModel):
 
     rule: Name = Field(description="The rule that the files break; it is accepted wherever they break it.")
     severity: Severity = Field(description="Critical, High, Medium or Low.")
-    path: str = Field(max_length=255, description="The file, below /skill/src.")
+    path: str = Field(max_length=255, description="The file, below /skill/src, or entrypoint.command.")
     line: int = Field(ge=1, description="The line in it, from 1.")
     summary: str = Field(default="", max_length=1024, description="One line for a person.")
 
@@ -99,7 +99,10 @@ class SourceContent(ApiModel):
     digest: str = Field(
         max_length=71,
         pattern=r"^sha256:[0-9a-f]{64}$",
-        description="Their content digest; an approval is of these.",
+        description=(
+            "Their content digest; where something was found because the entrypoint runs it, one of them and"
+            " of its command. An approval is of these."
+        ),
     )
     findings: tuple[AcceptedSourceFinding, ...] = Field(
         default=(),

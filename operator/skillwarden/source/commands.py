@@ -1,4 +1,4 @@
-"""What a command that runs at install starts: files of the package, and code in the command itself.
+"""What a command starts: files of the package or skill that it belongs to, and code in the command itself.
 
 A shell is not rebuilt here: words are told apart as a shell does, and programs that run a file or a text are
 known by name. What a variable or a substitution would make of it, nobody can tell.
@@ -19,6 +19,7 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _WRAPPERS = frozenset(
     {"command", "cross-env", "cross-env-shell", "env", "exec", "nohup", "npx", "sudo", "time"}
 )
+_WRAPPERS |= {"busybox", "dumb-init", "nice", "setsid", "stdbuf", "timeout", "tini", "xargs"}
 _NODES = frozenset({"bun", "deno", "esno", "node", "nodejs", "ts-node", "tsx"})
 _SHELLS = frozenset({"ash", "bash", "dash", "ksh", "sh", "zsh"})
 _SOURCES = frozenset({".", "source"})
@@ -28,7 +29,10 @@ _PUNCTUATION = re.compile(r"[();<>|&\n]+")
 #: Options after which a program takes another word: code, a file that it loads first, or something else.
 _NODE_CODE = frozenset({"-e", "--eval", "-p", "--print", "-pe"})
 _NODE_FILE = frozenset({"-r", "--require", "--import", "--loader", "--experimental-loader"})
-_PYTHON_SKIPS = frozenset({"-W", "-X"})
+_SPLITS = re.compile(r"(?:-[a-zA-Z]*S|--split-string=?)(.*)", re.DOTALL)
+_PYTHON_OPTION = re.compile(r"-[bBdEhiIOPqRsSuvVx?]*([cmWX])(.*)", re.DOTALL)
+_PYTHON_RUNS_FILE = frozenset({"cProfile", "coverage", "pdb", "profile", "runpy", "trace"})
+_SHELL_OPTION = re.compile(r"[-+][a-zA-Z]*")
 #: What code loads from beside itself, by a name that stands there.
 _LOADS = re.compile(
     r"\b(?:require|import)\s*\(\s*['\"`](\.{1,2}(?:/[^'\"`\n]{0,200})?)['\"`]\s*\)"
@@ -110,6 +114,23 @@ def runs_of(command: str, place: Place) -> tuple[Run, ...]:
     return tuple(found)
 
 
+def runs_of_words(words: Sequence[str], place: Place) -> tuple[Run, ...]:
+    """Return what a command without a shell runs, itself included as a shell would read it, each once.
+
+    Wherever an interpreter stands among the words it may be what is started: what hands a command on has
+    many names.
+    """
+    rest = list(words)
+    found: dict[Run, None] = {Run("shell", code=shlex.join(rest)): None}
+    for position, word in enumerate(rest):
+        if position and posixpath.basename(rest[0]) == "env" and (option := _SPLITS.fullmatch(word)):
+            text = option[1] or next(iter(rest[position + 1 :]), "")
+            found |= dict.fromkeys(_runs(text, place, _DEPTH))
+        if position == 0 or _is_interpreter(posixpath.basename(word)):
+            found |= dict.fromkeys(_started(rest[position:], place, _DEPTH))
+    return tuple(found)
+
+
 def loaded_by(code: str, place: Place) -> Iterator[Run]:
     """Yield the files beside a piece of JavaScript that it loads, if the package holds them."""
     for found in _LOADS.finditer(code):
@@ -146,7 +167,9 @@ def _simple_commands(command: str) -> Iterator[list[str]]:
 def _started(words: Sequence[str], place: Place, depth: int) -> Iterator[Run]:
     rest = list(words)
     while rest and (_ASSIGNMENT.match(rest[0]) or rest[0] in _WRAPPERS):
-        rest.pop(0)
+        wrapper = rest.pop(0) in _WRAPPERS
+        while wrapper and rest and not _is_interpreter(posixpath.basename(rest[0])) and _before_one(rest):
+            rest.pop(0)
     if not rest:
         return
     program, arguments = posixpath.basename(rest[0]), rest[1:]
@@ -166,6 +189,15 @@ def _started(words: Sequence[str], place: Place, depth: int) -> Iterator[Run]:
         run = place.file(rest[0], "")
         if not run.missing:
             yield run
+
+
+def _is_interpreter(program: str) -> bool:
+    return program in _NODES or program in _SHELLS or _PYTHON.fullmatch(program) is not None
+
+
+def _before_one(words: Sequence[str]) -> bool:
+    """Whether an interpreter stands behind a wrapper's own options and their values."""
+    return any(_is_interpreter(posixpath.basename(word)) for word in words[1:])
 
 
 def _node(arguments: Sequence[str], place: Place) -> Iterator[Run]:
@@ -189,27 +221,38 @@ def _node(arguments: Sequence[str], place: Place) -> Iterator[Run]:
 def _python(arguments: Sequence[str], place: Place) -> Iterator[Run]:
     words = iter(arguments)
     for word in words:
-        if word == "-c":
-            yield Run("python", code=next(words, ""))
+        option = _PYTHON_OPTION.fullmatch(word)
+        if option is None:
+            if not word.startswith("-"):
+                yield place.file(word, "python")
+                return
+            continue
+        value = option[2] or next(words, "")
+        if option[1] == "c":
+            yield Run("python", code=value)
             return
-        if word == "-m":
-            module = place.file(next(words, ""), "module")
+        if option[1] == "m":
+            module = place.file(value, "module")
             if not module.missing:  # else it is the standard library's, or another package's
                 yield module
-            return
-        if word in _PYTHON_SKIPS:
-            next(words, "")
-        elif not word.startswith("-"):
-            yield place.file(word, "python")
+            elif value in _PYTHON_RUNS_FILE:
+                files = (place.file(item, "python") for item in words)
+                yield from (file for file in files if not file.missing)
             return
 
 
 def _shell(arguments: Sequence[str], place: Place, depth: int) -> Iterator[Run]:
-    words = iter(arguments)
+    words, takes_text = iter(arguments), False
     for word in words:
-        if re.fullmatch(r"-[a-z]*c", word):
-            yield from _runs(next(words, ""), place, depth)
+        if _SHELL_OPTION.fullmatch(word):
+            takes_text = takes_text or (word[0] == "-" and "c" in word)
+            if word[-1] in "oO":
+                next(words, "")  # the name of an option, such as pipefail
+        elif word in {"--rcfile", "--init-file"}:
+            yield place.file(next(words, ""), "shell")
+        elif takes_text:
+            yield from _runs(word, place, depth)
             return
-        if not word.startswith("-"):
+        elif not word.startswith("-"):
             yield place.file(word, "shell")
             return
