@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import typer.main
 import yaml
-from cli_support import Desk, cli, spawn
+from cli_support import Desk, cli, make_skill, spawn
 
 from skillwarden import __version__
 from skillwarden.cli.main import COMMANDS as PLACES
@@ -123,7 +123,11 @@ def test_the_version_is_the_packages() -> None:
         (("crd", "--kind", "Pod"), "there is no kind 'Pod'"),
         (("digest", "/nowhere/at/all"), "/nowhere/at/all"),
         (("advisories", "sync"), "--from"),
+        (("advisories", "serve", "--from", "/nowhere", "--listen", "foo"), "'foo' is not HOST:PORT"),
+        (("advisories", "serve", "--from", "/nowhere", "--listen", "::1:x"), "is not HOST:PORT"),
         (("depot", "serve", "--state", "/tmp/x"), "nothing to listen on"),
+        (("depot", "serve", "--state", "/tmp/x", "--listen", "foo"), "'foo' is not HOST:PORT"),
+        (("depot", "serve", "--state", "/tmp/x", "--listen", ":8480"), "names no host"),
     ],
 )
 def test_wrong_use_ends_with_64_and_says_what_is_wrong(arguments: tuple[str, ...], words: str) -> None:
@@ -132,6 +136,37 @@ def test_wrong_use_ends_with_64_and_says_what_is_wrong(arguments: tuple[str, ...
     assert words in ran.err
     assert ran.out == ""
     assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("command", [("operator", "run"), ("check", "skill.yaml")])
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("SKILLWARDEN_RUNTIMES", "foo", "'foo' is not JSON, such as {"),
+        ("SKILLWARDEN_RUNTIMES", "[1]", "dictionary"),
+        ("SKILLWARDEN_NODE_RUNTIMES", "{", "is not JSON"),
+        ("SKILLWARDEN_MIXED_RUNTIMES", "x=y", "is not JSON"),
+        ("SKILLWARDEN_RUNTIME_COMMANDS", "git,jq", "is not JSON"),
+        ("SKILLWARDEN_DEPOT__SELECTOR", "a=b", "is not JSON"),
+        ("SKILLWARDEN_METRICS_ADDRESS", "foo", "is not HOST:PORT"),
+        ("SKILLWARDEN_WEBHOOK_ADDRESS", "0.0.0.0:70000", "is not HOST:PORT"),
+    ],
+)
+def test_a_setting_that_cannot_be_read_is_named(
+    command: tuple[str, ...],
+    variable: str,
+    value: str,
+    words: str,
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(desk.root)
+    desk.write("skill.yaml", make_skill())
+    monkeypatch.setenv(variable, value)
+    ran = cli(*command)
+    assert ran.code == 64, ran.said
+    assert f"{variable}: " in ran.err
+    assert words in ran.err
 
 
 def test_wrong_use_ends_with_64_as_a_process_too() -> None:
