@@ -115,6 +115,8 @@ def test_the_version_is_the_packages() -> None:
         (("explain", "pod/x"), "write skill/NAME"),
         (("explain", "skill/"), "has no name"),
         (("explain", "x", "--format", "yaml"), "yaml"),
+        (("explain", "x", "--kubeconfig", "/nowhere"), "/nowhere"),
+        (("operator", "run", "--kubeconfig", "/nowhere"), "/nowhere"),
         (("report", "pod/x"), "write skill/NAME"),
         (("run", "x", "--timeout", "0"), "timeout"),
         (("run", "x", "--ttl", "soon"), "--ttl"),

@@ -33,7 +33,11 @@ NamespaceOption = Annotated[
 KubeconfigOption = Annotated[
     Path | None,
     typer.Option(
-        "--kubeconfig", metavar="FILE", help="Kubeconfig. Without it: the one that kubectl would use."
+        "--kubeconfig",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="Kubeconfig. Without it: those that kubectl would merge, all of KUBECONFIG.",
     ),
 ]
 ContextOption = Annotated[
