@@ -123,7 +123,17 @@ def test_the_version_is_the_packages() -> None:
         (("local", "up", "--dir", "/tmp/" + "x" * 120), "too long a path"),
         (("local", "status", "--format", "xml"), "xml"),
         (("crd", "--kind", "Pod"), "there is no kind 'Pod'"),
-        (("digest", "/nowhere/at/all"), "/nowhere/at/all"),
+        (("digest", "/nowhere/at/all"), "/nowhere/at/all cannot be read: No such file or directory."),
+        (("audit", "verify", "/nowhere"), "/nowhere cannot be read: No such file or directory."),
+        (("audit", "query", "/"), "/ cannot be read: Is a directory."),
+        (
+            ("approve", "x", "--reason", "y", "--min-maturity", "Foo"),
+            "--min-maturity Foo is not one of Student",
+        ),
+        (("sbom", "nope.yaml"), "there is no file nope.yaml"),
+        (("sbom", "skills/nope.json"), "there is no file skills/nope.json"),
+        (("sbom", "manifests/csv-stats"), "there is no file manifests/csv-stats"),
+        (("local", "up", "--dir", "/etc/passwd"), "is a file"),
         (("advisories", "sync"), "--from"),
         (("advisories", "serve", "--from", "/nowhere", "--listen", "foo"), "'foo' is not HOST:PORT"),
         (("advisories", "serve", "--from", "/nowhere", "--listen", "::1:x"), "is not HOST:PORT"),
@@ -184,6 +194,13 @@ def test_digest_is_what_a_config_map_of_the_folders_files_is_pinned_to(desk: Des
     wanted = content_digest([SourceFile("main.py", b"print(1)")]).removeprefix("sha256:")
     for path in (desk.root / "src", desk.root / "src" / "main.py"):
         assert cli("digest", path).out == f"{wanted}\n"
+
+
+def test_digest_refuses_a_folder_without_files(desk: Desk) -> None:
+    desk.text("src/sub/main.py", "print(1)")
+    ran = cli("digest", desk.root / "src")
+    assert (ran.code, ran.out) == (64, "")
+    assert "holds no file" in ran.err
 
 
 def test_digest_refuses_what_no_skill_can_have(desk: Desk) -> None:
