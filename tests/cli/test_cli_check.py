@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shlex
+import subprocess
 import tarfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -102,6 +105,36 @@ def test_a_skill_without_packages_needs_no_index_and_no_advisories(desk: Desk) -
     assert ran.code == 0
     assert "no packages" in ran.out
     assert desk.index.asked == []
+
+
+def test_the_example_of_the_readme_runs_as_written(
+    desk: Desk, repo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (desk.root / "checkout").mkdir()
+    (desk.root / "checkout" / "manifests").symlink_to(repo_root / "manifests")
+    monkeypatch.chdir(desk.root / "checkout")
+    desk.index.wheel("numpy", "2.3.5")
+    page = (repo_root / "README.md").read_text()
+    (block,) = (
+        text
+        for text in re.findall(r"^```console\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+        if "advisories sync" in text
+    )
+    *before, last = re.findall(r"^\$ (.*?)(?: +#.*)?$", block, flags=re.MULTILINE)
+    for line in before:
+        words = shlex.split(line)
+        if words[0] == "skillwarden":
+            assert cli(*words[1:]).code == 0, line
+        else:
+            subprocess.run(words, check=True)
+    ran = cli(*shlex.split(last)[1:])
+    assert ran.code == 0, ran.said
+    shown = [line.split() for line in block.partition(f"$ {last}")[2].splitlines()[1:]]
+    printed = [line.split() for line in ran.out.splitlines()]
+    # The digest and the platform are those of whoever runs it.
+    assert [words for words in printed if words[:1] != ["Maturity"]] == [
+        words for words in shown if words[:1] != ["Maturity"]
+    ]
 
 
 # -- what cannot be resolved, and what cannot be judged ------------------------------------------------
