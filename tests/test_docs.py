@@ -62,6 +62,26 @@ def test_every_command_explains_itself(command: str) -> None:
     assert "Usage" in answer.output
 
 
+def test_every_page_can_be_reached_from_the_readme(repo_root: Path) -> None:
+    reached, left = set(), [repo_root / "README.md"]
+    while left:
+        page = left.pop()
+        reached.add(page)
+        targets = re.findall(r"\]\((?!https?:)([^)#]+\.md)", page.read_text())
+        left += {(page.parent / target).resolve() for target in targets} - reached
+    docs = repo_root / "docs"
+    # The first page of the site stands in for the README there.
+    assert set(docs.rglob("*.md")) - reached == {docs / "index.md"}
+    own = set(re.findall(r"\]\(docs/([^)#]+)\)", (repo_root / "README.md").read_text()))
+    assert {"README.md", "user/cli.md"} <= own
+
+
+def test_files_that_the_readme_types_exist(repo_root: Path) -> None:
+    named = re.findall(r"\bmanifests/[\w./-]+", (repo_root / "README.md").read_text())
+    assert named
+    assert [name for name in named if not (repo_root / name).exists()] == []
+
+
 def test_links_between_pages_lead_somewhere(repo_root: Path) -> None:
     pages = [repo_root / "README.md", repo_root / "CONTRIBUTING.md", *(repo_root / "docs").rglob("*.md")]
     broken = [

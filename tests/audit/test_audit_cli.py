@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from skillwarden.audit.record import Chain, line_of
+from skillwarden.audit.record import EVENTS, Chain, line_of
 from skillwarden.cli.audit import app
 
 NOW = datetime(2026, 11, 27, 8, 0, tzinfo=UTC)
@@ -82,8 +83,12 @@ def test_nothing_is_no_pass(tmp_path: Path) -> None:
         (["--skill", "web/news"], ["Verdict", "Launch"]),
         (["--event", "launch", "--event", "approval"], ["Launch", "Approval"]),
         (["--verdict", "Denied"], ["Verdict"]),
+        (["--verdict", "denied"], ["Verdict"]),
         (["--actor", "dana"], ["Approval"]),
         (["--since", "2026-11-27T09", "--until", "2026-11-27T11"], ["Verdict", "Verdict"]),
+        (["--since", "2026-11-27T11:00Z"], ["Launch", "Approval"]),
+        (["--since", "2026-11-27T12:00:00Z", "--until", "2026-11-28"], ["Approval"]),
+        (["--until", "2026-11-27T08:00:00.001"], ["Start"]),
     ],
 )
 def test_what_matches_is_shown(options: list[str], events: list[str], file: Path) -> None:
@@ -94,6 +99,33 @@ def test_a_skill_without_its_namespace_is_refused(file: Path) -> None:
     answer = invoke("query", file, "--skill", "news")
     assert answer.exit_code == 64
     assert "NAMESPACE/NAME" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--event", "Verdit"),
+        ("--verdict", "Deny"),
+        ("--since", "yesterday"),
+        ("--since", "2026-13-01"),
+        ("--since", "2026-1"),
+        ("--since", "2026-11-27 08:00"),
+        ("--until", "2026-11-27T08:00+02:00"),
+    ],
+)
+def test_what_no_record_can_match_is_refused(option: str, value: str, file: Path) -> None:
+    answer = invoke("query", file, option, value)
+    assert answer.exit_code == 64
+    assert f"{option} {value} is" in answer.stderr
+
+
+def test_every_event_is_known_and_documented(repo_root: Path) -> None:
+    table = (repo_root / "docs" / "operations" / "audit.md").read_text().partition("| event | when |")[2]
+    documented = re.findall(r"`(\w+)`", "".join(re.findall(r"^\|([^|]+)\|", table, flags=re.MULTILINE)))
+    source = "".join(path.read_text() for path in (repo_root / "operator").rglob("*.py"))
+    written = re.findall(r'(?:audit\.record|sink\.write|self\.write)\(\s*"(\w+)"', source)
+    assert written
+    assert set(written) <= set(EVENTS) == set(documented)
 
 
 def test_a_spreadsheet_takes_no_cell_for_a_formula(file: Path) -> None:

@@ -484,6 +484,21 @@ REFUSED: dict[str, tuple[Body, str]] = {
 }
 
 
+@pytest.mark.parametrize("without_node", [False, True])
+def test_the_values_that_the_install_page_begins_with_are_taken(
+    without_node: bool, generate: ModuleType, repo_root: Path
+) -> None:
+    page = (repo_root / "docs" / "operations" / "install.md").read_text()
+    text = re.findall(r"^```yaml\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)[0]
+    values = yaml.safe_load(text.replace("sha256:…", DIGEST))
+    assert values["requireDigests"] is True
+    if without_node:
+        assert '{"24": null}' in text
+        values["sandbox"]["runtimes"]["node"] = {"24": None}
+    settings = environment(generate.objects(generate.render(values)))
+    assert settings["SKILLWARDEN_OPERATOR_IMAGE"].endswith(DIGEST)
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_makes_no_sense_is_refused_in_words(case: str, generate: ModuleType) -> None:
     values, words = REFUSED[case]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shlex
+import subprocess
 import tarfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from cli_support import Desk, cli, make_policy, make_skill, spawn
-from operator_world import make_advisory
+from operator_world import API, make_advisory
 
 from skillwarden.advisories.state import STATE_NAME
 from skillwarden.advisories.store import INDEX_NAME
@@ -104,6 +107,36 @@ def test_a_skill_without_packages_needs_no_index_and_no_advisories(desk: Desk) -
     assert desk.index.asked == []
 
 
+def test_the_example_of_the_readme_runs_as_written(
+    desk: Desk, repo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (desk.root / "checkout").mkdir()
+    (desk.root / "checkout" / "manifests").symlink_to(repo_root / "manifests")
+    monkeypatch.chdir(desk.root / "checkout")
+    desk.index.wheel("numpy", "2.3.5")
+    page = (repo_root / "README.md").read_text()
+    (block,) = (
+        text
+        for text in re.findall(r"^```console\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+        if "advisories sync" in text
+    )
+    *before, last = re.findall(r"^\$ (.*?)(?: +#.*)?$", block, flags=re.MULTILINE)
+    for line in before:
+        words = shlex.split(line)
+        if words[0] == "skillwarden":
+            assert cli(*words[1:]).code == 0, line
+        else:
+            subprocess.run(words, check=True)
+    ran = cli(*shlex.split(last)[1:])
+    assert ran.code == 0, ran.said
+    shown = [line.split() for line in block.partition(f"$ {last}")[2].splitlines()[1:]]
+    printed = [line.split() for line in ran.out.splitlines()]
+    # The digest and the platform are those of whoever runs it.
+    assert [words for words in printed if words[:1] != ["Maturity"]] == [
+        words for words in shown if words[:1] != ["Maturity"]
+    ]
+
+
 # -- what cannot be resolved, and what cannot be judged ------------------------------------------------
 
 
@@ -145,7 +178,8 @@ def test_an_index_that_is_down_leaves_the_skill_unjudged(desk: Desk) -> None:
 def test_without_advisories_it_says_what_to_run(desk: Desk) -> None:
     ran = desk.check(records=None)
     assert ran.code == 2
-    assert "skillwarden advisories sync" in ran.out
+    assert "skillwarden advisories sync --from URL|DIR" in ran.out
+    assert "again by itself" not in ran.out
 
 
 def test_stale_advisories_leave_the_skill_unjudged(desk: Desk) -> None:
@@ -156,7 +190,7 @@ def test_stale_advisories_leave_the_skill_unjudged(desk: Desk) -> None:
     ran = desk.check("--advisories", into, records=None, policy=policy)
     assert ran.code == 2
     assert "48h" in ran.out
-    assert "skillwarden advisories sync" in ran.out
+    assert "skillwarden advisories sync --from URL|DIR" in ran.out
 
 
 def test_an_advisory_index_that_is_truncated_leaves_the_skill_unjudged(desk: Desk) -> None:
@@ -276,6 +310,16 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: [*b,*b,*b,*
     [
         ("an empty file", "", "holds no object of skillwarden.io"),
         ("another kind", "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\n", "holds no object of"),
+        (
+            "a version that is not known",
+            "apiVersion: skillwarden.io/v1\nkind: Skill\n",
+            "holds Skill of skillwarden.io/v1, which is not known. Known of skillwarden.io/v1alpha1 are",
+        ),
+        (
+            "a kind that is misspelt",
+            f"apiVersion: {API}\nkind: Skil\n",
+            "holds Skil of skillwarden.io/v1alpha1",
+        ),
         ("YAML aliases", BOMB, "aliases (*name) are not taken"),
         ("something that is not YAML", "a: [", "is not YAML"),
         ("bytes that are no text", b"\xff\xfe\x00\x00\x01", "cannot be read"),
@@ -290,6 +334,13 @@ def test_wrong_use_is_a_file_with(sentence: str, content: str | bytes, words: st
     assert words in ran.said
     assert "given.yaml" in ran.said
     assert "Traceback" not in ran.said
+
+
+def test_a_policy_that_is_misspelt_is_not_left_out_of_the_judgement(desk: Desk) -> None:
+    policy = {**make_policy(), "kind": "PackagePolcy"}
+    ran = cli("check", desk.write("all.yaml", make_skill(), policy), "--advisories", desk.osv())
+    assert ran.code == 64, ran.said
+    assert "PackagePolcy" in ran.err
 
 
 def test_wrong_use_is_a_file_that_is_not_there(desk: Desk) -> None:

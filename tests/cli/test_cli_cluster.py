@@ -362,7 +362,7 @@ def test_ctrl_c_stops_following_and_says_that_the_run_goes_on(session: Session) 
 
 # -- when the cluster does not help --------------------------------------------------------------------
 
-ASKING = [("explain", 2), ("report", 1), ("run", 125)]
+ASKING = [("explain", 2), ("why", 2), ("report", 1), ("run", 125)]
 
 
 @pytest.mark.parametrize(("command", "code"), ASKING)
@@ -378,6 +378,7 @@ def test_no_kubeconfig(command: str, code: int, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("KUBECONFIG", "/nowhere/kubeconfig")
     ran = skillwarden(command, "x")
     assert ran.code == code
+    assert ran.err.startswith(f"skillwarden {command}: there is no API server to talk to: there is no file ")
     assert "skillwarden local up" in ran.err
 
 

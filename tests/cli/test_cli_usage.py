@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import typer.main
 import yaml
-from cli_support import Desk, cli, spawn
+from cli_support import Desk, cli, make_skill, spawn
 
 from skillwarden import __version__
 from skillwarden.cli.main import COMMANDS as PLACES
@@ -115,15 +115,31 @@ def test_the_version_is_the_packages() -> None:
         (("explain", "pod/x"), "write skill/NAME"),
         (("explain", "skill/"), "has no name"),
         (("explain", "x", "--format", "yaml"), "yaml"),
+        (("explain", "x", "--kubeconfig", "/nowhere"), "/nowhere"),
+        (("operator", "run", "--kubeconfig", "/nowhere"), "/nowhere"),
         (("report", "pod/x"), "write skill/NAME"),
         (("run", "x", "--timeout", "0"), "timeout"),
         (("run", "x", "--ttl", "soon"), "--ttl"),
         (("local", "up", "--dir", "/tmp/" + "x" * 120), "too long a path"),
         (("local", "status", "--format", "xml"), "xml"),
         (("crd", "--kind", "Pod"), "there is no kind 'Pod'"),
-        (("digest", "/nowhere/at/all"), "/nowhere/at/all"),
+        (("digest", "/nowhere/at/all"), "/nowhere/at/all cannot be read: No such file or directory."),
+        (("audit", "verify", "/nowhere"), "/nowhere cannot be read: No such file or directory."),
+        (("audit", "query", "/"), "/ cannot be read: Is a directory."),
+        (
+            ("approve", "x", "--reason", "y", "--min-maturity", "Foo"),
+            "--min-maturity Foo is not one of Student",
+        ),
+        (("sbom", "nope.yaml"), "there is no file nope.yaml"),
+        (("sbom", "skills/nope.json"), "there is no file skills/nope.json"),
+        (("sbom", "manifests/csv-stats"), "there is no file manifests/csv-stats"),
+        (("local", "up", "--dir", "/etc/passwd"), "is a file"),
         (("advisories", "sync"), "--from"),
+        (("advisories", "serve", "--from", "/nowhere", "--listen", "foo"), "'foo' is not HOST:PORT"),
+        (("advisories", "serve", "--from", "/nowhere", "--listen", "::1:x"), "is not HOST:PORT"),
         (("depot", "serve", "--state", "/tmp/x"), "nothing to listen on"),
+        (("depot", "serve", "--state", "/tmp/x", "--listen", "foo"), "'foo' is not HOST:PORT"),
+        (("depot", "serve", "--state", "/tmp/x", "--listen", ":8480"), "names no host"),
     ],
 )
 def test_wrong_use_ends_with_64_and_says_what_is_wrong(arguments: tuple[str, ...], words: str) -> None:
@@ -132,6 +148,37 @@ def test_wrong_use_ends_with_64_and_says_what_is_wrong(arguments: tuple[str, ...
     assert words in ran.err
     assert ran.out == ""
     assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("command", [("operator", "run"), ("check", "skill.yaml")])
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("SKILLWARDEN_RUNTIMES", "foo", "'foo' is not JSON, such as {"),
+        ("SKILLWARDEN_RUNTIMES", "[1]", "dictionary"),
+        ("SKILLWARDEN_NODE_RUNTIMES", "{", "is not JSON"),
+        ("SKILLWARDEN_MIXED_RUNTIMES", "x=y", "is not JSON"),
+        ("SKILLWARDEN_RUNTIME_COMMANDS", "git,jq", "is not JSON"),
+        ("SKILLWARDEN_DEPOT__SELECTOR", "a=b", "is not JSON"),
+        ("SKILLWARDEN_METRICS_ADDRESS", "foo", "is not HOST:PORT"),
+        ("SKILLWARDEN_WEBHOOK_ADDRESS", "0.0.0.0:70000", "is not HOST:PORT"),
+    ],
+)
+def test_a_setting_that_cannot_be_read_is_named(
+    command: tuple[str, ...],
+    variable: str,
+    value: str,
+    words: str,
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(desk.root)
+    desk.write("skill.yaml", make_skill())
+    monkeypatch.setenv(variable, value)
+    ran = cli(*command)
+    assert ran.code == 64, ran.said
+    assert f"{variable}: " in ran.err
+    assert words in ran.err
 
 
 def test_wrong_use_ends_with_64_as_a_process_too() -> None:
@@ -147,6 +194,13 @@ def test_digest_is_what_a_config_map_of_the_folders_files_is_pinned_to(desk: Des
     wanted = content_digest([SourceFile("main.py", b"print(1)")]).removeprefix("sha256:")
     for path in (desk.root / "src", desk.root / "src" / "main.py"):
         assert cli("digest", path).out == f"{wanted}\n"
+
+
+def test_digest_refuses_a_folder_without_files(desk: Desk) -> None:
+    desk.text("src/sub/main.py", "print(1)")
+    ran = cli("digest", desk.root / "src")
+    assert (ran.code, ran.out) == (64, "")
+    assert "holds no file" in ran.err
 
 
 def test_digest_refuses_what_no_skill_can_have(desk: Desk) -> None:

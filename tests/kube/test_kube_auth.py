@@ -29,6 +29,43 @@ async def test_a_kubeconfig_that_cannot_be_used_is_named(tmp_path: Path, text: s
     assert auth.default_namespace(kubeconfig=path, context=None) == "default"
 
 
+async def test_a_kubeconfig_that_is_not_there_is_said_to_be_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'a'}:{tmp_path / 'b'}")
+    with pytest.raises(InvalidInputError, match=f"there is no file {tmp_path / 'a'}:{tmp_path / 'b'}"):
+        await Gateway.connect()
+    assert caplog.records == []
+
+
+SECOND = """
+apiVersion: v1
+kind: Config
+clusters: [{name: c2, cluster: {server: "http://127.0.0.1:2"}}]
+users: [{name: u2, user: {token: two}}]
+contexts: [{name: y, context: {cluster: c2, user: u2, namespace: other}}]
+current-context: y
+"""
+
+
+async def test_several_kubeconfigs_are_merged_as_kubectl_does(
+    tmp_path: Path, kubeconfig_at: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an earlier file says counts; what only a later one has is there all the same."""
+    first = kubeconfig_at(tmp_path / "first", server="http://127.0.0.1:1", token="one")
+    second = tmp_path / "second"
+    second.write_text(SECOND)
+    users = tmp_path / "users"
+    users.write_text("apiVersion: v1\nkind: Config\nusers: []\n")
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'absent'}:{users}:{first}:{second}")
+    for context, token, namespace in ((None, "one", "team"), ("x", "one", "team"), ("y", "two", "other")):
+        async with await Gateway.connect(context=context) as gateway:
+            assert (await gateway.connection_details()).token == token
+        assert auth.default_namespace(kubeconfig=None, context=context) == namespace
+
+
 async def test_an_unknown_context_is_refused(tmp_path: Path, kubeconfig_at: Callable[..., Path]) -> None:
     path = kubeconfig_at(tmp_path / "k", server="https://127.0.0.1:1")
     with pytest.raises(InvalidInputError):

@@ -54,7 +54,7 @@ async def test_every_package_is_looked_up_and_what_affects_it_found(
 async def test_no_advisories_are_an_error_and_never_a_pass(make_lock: MakeLock, tmp_path: Path) -> None:
     report = await OsvScanner(lambda: None).scan(make_lock())
     assert (report.state, report.retryable) == (ScanState.ERROR, True)
-    assert report.error == "no advisories have been synced; run skillwarden advisories sync"
+    assert report.error == "no advisories have been synced; run skillwarden advisories sync --from URL|DIR"
     osv = next(
         s
         for s in default_scanners(

@@ -204,4 +204,7 @@ async def test_without_advisories_the_advisory_scanners_err_and_the_others_work(
     }
     for report in result.reports:
         if report.state is ScanState.ERROR:
-            assert "no advisories have been synced; run skillwarden advisories sync" in report.error
+            assert (
+                "no advisories have been synced; run skillwarden advisories sync --from URL|DIR"
+                in report.error
+            )

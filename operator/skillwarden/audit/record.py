@@ -16,6 +16,20 @@ from typing import Any
 
 #: By it, a record is told from any other line of a log.
 API_VERSION = "audit.skillwarden.io/v1"
+#: What records tell of.
+EVENTS = (
+    "Verdict",
+    "Launch",
+    "Adoption",
+    "Removal",
+    "Approval",
+    "Ban",
+    "PackagePolicy",
+    "ClusterPackagePolicy",
+    "Agent",
+    "Start",
+    "Lost",
+)
 #: What stands before the first record of a chain.
 BEGINNING = "sha256:" + "0" * 64
 #: Of one line; the API server's objects are bounded, and this keeps what we make of them so.

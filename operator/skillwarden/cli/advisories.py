@@ -24,6 +24,7 @@ from skillwarden.advisories.index import AdvisoryIndex
 from skillwarden.advisories.sync import SyncProgress, SyncReport, SyncStage, sync
 from skillwarden.domain.errors import SkillwardenError
 from skillwarden.runtime import logs
+from skillwarden.runtime.address import host_and_port
 from skillwarden.runtime.advisories import AdvisoryKeeper
 from skillwarden.runtime.advisory_server import advisory_server
 
@@ -125,6 +126,10 @@ def serve_command(
     Operators sync from its URL. `pip-audit --vulnerability-service osv --osv-url URL/v1/query`, `uv audit
     --service-url URL` and `npm audit --registry URL` ask it what they would ask OSV and npm.
     """
+    try:
+        host_and_port(listen)
+    except ValueError as error:
+        raise typer.BadParameter(f"--listen {error}.") from error
     logs.configure()
     folder = into or default_folder()
     keeper = AdvisoryKeeper(source, into=folder, interval=interval)

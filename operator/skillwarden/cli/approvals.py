@@ -90,7 +90,7 @@ def approve(  # noqa: PLR0917 - as above
     try:
         if expires:
             decision["expiresAt"] = _end(expires)
-        if level := named_maturity(min_maturity):
+        if level := named_maturity(min_maturity, option="--min-maturity"):
             decision["minMaturity"] = level.value
     except InvalidInputError as error:
         typer.echo(f"skillwarden approve: {error}", err=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
@@ -16,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..audit.record import EVENTS
 from ..audit.verify import Found, Verification, read, verify
 from ..domain.errors import InvalidInputError
 from .terminal import output
@@ -23,6 +26,9 @@ from .terminal import output
 app = typer.Typer(help="Read, verify and filter audit records.", no_args_is_help=True)
 BROKEN = 1
 WRONG_USE = 64
+VERDICTS = ("Allowed", "ApprovalRequired", "Denied", "Unknown")
+#: The beginning of a time, down to milliseconds.
+_TIME = re.compile(r"\d{4}(-\d\d(-\d\d(T\d\d(:\d\d(:\d\d(\.\d{1,3})?)?)?)?)?)?")
 _COLUMNS = ("time", "event", "actor", "namespace", "subject", "outcome", "why")
 
 Files = Annotated[
@@ -58,7 +64,7 @@ def verify_command(
     """
     try:
         result = verify(_records(files), expected_heads=expect or ())
-    except (OSError, InvalidInputError) as error:
+    except InvalidInputError as error:
         typer.echo(f"skillwarden audit verify: {error}", err=True)
         raise typer.Exit(WRONG_USE) from error
     raise typer.Exit(_tell(result))
@@ -88,11 +94,9 @@ def query_command(
     namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="A namespace.")] = None,
     event: Annotated[
         list[str] | None,
-        typer.Option("--event", help="Verdict, Launch, Removal, ...; may be repeated."),
+        typer.Option("--event", help=f"{', '.join(EVENTS[:4])}, ...; may be repeated."),
     ] = None,
-    verdict: Annotated[
-        str | None, typer.Option("--verdict", help="Allowed, ApprovalRequired, Denied.")
-    ] = None,
+    verdict: Annotated[str | None, typer.Option("--verdict", help=f"{', '.join(VERDICTS)}.")] = None,
     actor: Annotated[str | None, typer.Option("--actor", help="Who did it.")] = None,
     since: Annotated[
         str | None, typer.Option("--since", help="From a time on, such as 2026-11-27T08:00.")
@@ -102,20 +106,23 @@ def query_command(
 ) -> None:
     """Show the records that match all that is given.
 
-    Times are compared as text: ISO 8601 in UTC, as the records have them; a shorter one is a prefix.
+    Times are ISO 8601 in UTC, as the records have them; a shorter one is the beginning of that day or hour.
 
     Exit code 0: shown. 64: wrong use.
     """
-    wanted = {"namespace": namespace, "verdict": verdict, "actor": actor}
     try:
+        events = {_one_of(EVENTS, item, option="--event") for item in event or ()}
+        word = None if verdict is None else _one_of(VERDICTS, verdict, option="--verdict")
+        begin, end = _time(since, option="--since"), _time(until, option="--until")
+        wanted = {"namespace": namespace, "verdict": word, "actor": actor}
         if skill is not None:
             wanted["namespace"], wanted["skill"] = _skill(skill)
         found = [
             item.record
             for item in _records(files)
-            if _matches(item.record, wanted, event, since=since, until=until)
+            if _matches(item.record, wanted, events, since=begin, until=end)
         ]
-    except (OSError, InvalidInputError) as error:
+    except InvalidInputError as error:
         typer.echo(f"skillwarden audit query: {error}", err=True)
         raise typer.Exit(WRONG_USE) from error
     _show(found, form, output())
@@ -128,17 +135,40 @@ def _skill(text: str) -> tuple[str, str]:
     return namespace, name
 
 
+def _one_of(known: tuple[str, ...], text: str, *, option: str) -> str:
+    found = next((word for word in known if word.lower() == text.lower()), None)
+    if found is None:
+        raise InvalidInputError(f"{option} {text[:40]} is not one of {', '.join(known)}.")
+    return found
+
+
+def _time(text: str | None, *, option: str) -> str | None:
+    """Return a time, or the beginning of one, without its Z, which would put it behind the records'."""
+    if text is None:
+        return None
+    begun = text.removesuffix("Z")
+    try:
+        if not _TIME.fullmatch(begun):
+            raise ValueError
+        datetime.fromisoformat(begun + "0000-01-01T00:00:00.000"[len(begun) :])
+    except ValueError as error:
+        raise InvalidInputError(
+            f"{option} {text[:40]} is no time.", fix="Write it in UTC, as 2026-11-27T08:00 or 2026-11-27."
+        ) from error
+    return begun
+
+
 def _matches(
     record: dict[str, Any],
     wanted: dict[str, str | None],
-    events: list[str] | None,
+    events: set[str],
     *,
     since: str | None,
     until: str | None,
 ) -> bool:
     if any(value is not None and record.get(name) != value for name, value in wanted.items()):
         return False
-    if events and str(record.get("event")).lower() not in {event.lower() for event in events}:
+    if events and record.get("event") not in events:
         return False
     time = str(record.get("time", ""))
     return (since is None or time >= since) and (until is None or time < until)
@@ -196,5 +226,8 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     if str(path) == "-":
         yield sys.stdin.buffer
         return
-    with path.open("rb") as file:
-        yield file
+    try:
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read: {error.strerror}.") from error

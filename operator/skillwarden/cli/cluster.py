@@ -19,11 +19,16 @@ from ..kube.kinds import Kind
 def skill_name(text: str) -> str:
     """Return the name in ``skill/NAME`` or ``NAME``; as a callback of typer, wrong use is exit code 64."""
     kind, slash, name = text.rpartition("/")
-    if slash and kind.lower() not in {"skill", "skills", "skl"}:
+    if slash and not names_skills(kind):
         raise typer.BadParameter(f"{text} is not a Skill: write skill/NAME.")
     if not name:
         raise typer.BadParameter("the Skill has no name: write skill/NAME.")
     return name
+
+
+def names_skills(kind: str) -> bool:
+    """Whether a word is one by which kubectl knows Skills."""
+    return kind.lower() in {"skill", "skills", "skl"}
 
 
 NamespaceOption = Annotated[
@@ -33,7 +38,11 @@ NamespaceOption = Annotated[
 KubeconfigOption = Annotated[
     Path | None,
     typer.Option(
-        "--kubeconfig", metavar="FILE", help="Kubeconfig. Without it: the one that kubectl would use."
+        "--kubeconfig",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="Kubeconfig. Without it: those that kubectl would merge, all of KUBECONFIG.",
     ),
 ]
 ContextOption = Annotated[

@@ -15,6 +15,7 @@ from ..depot.fetch import FetchSettings, check_netrc
 from ..depot.serving import Listening, serving
 from ..depot.tokens import check_secret
 from ..domain.errors import InvalidInputError, SkillwardenError
+from ..runtime.address import host_and_port
 from .stopping import stop_event
 
 app = typer.Typer(
@@ -144,10 +145,13 @@ def _listening(listen: str | None, unix: Path | None) -> Listening:
         if unix is None:
             raise InvalidInputError("there is nothing to listen on.", fix="Give --listen or --unix.")
         return Listening(unix=unix)
-    host, _, port = listen.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise InvalidInputError(f"--listen {listen!r} is not HOST:PORT.", fix="Such as 127.0.0.1:8480.")
-    return Listening(host=host.strip("[]"), port=int(port), unix=unix)
+    try:
+        host, port = host_and_port(listen)
+    except ValueError as error:
+        raise InvalidInputError(f"--listen {error}.") from error
+    if not host:
+        raise InvalidInputError(f"--listen {listen} names no host.", fix="Such as 127.0.0.1:8480.")
+    return Listening(host=host, port=port, unix=unix)
 
 
 def _stop(error: SkillwardenError, code: int) -> typer.Exit:

@@ -24,8 +24,13 @@ def command(
     """
     try:
         paths = sorted(item for item in path.iterdir() if item.is_file()) if path.is_dir() else [path]
+        if not paths:
+            raise InvalidInputError(f"{path} holds no file; those of its sub-folders do not count.")
         digest = content_digest(SourceFile(item.name, item.read_bytes()) for item in paths)
-    except (OSError, InvalidInputError) as error:
+    except OSError as error:
+        typer.echo(f"skillwarden digest: {path} cannot be read: {error.strerror}.", err=True)
+        raise typer.Exit(64) from error
+    except InvalidInputError as error:
         typer.echo(f"skillwarden digest: {error}", err=True)
         raise typer.Exit(64) from error
     typer.echo(digest.removeprefix("sha256:"))

@@ -44,5 +44,5 @@ def settings_error(error: ValidationError) -> str:
     lines = []
     for item in error.errors():
         where = "SKILLWARDEN_" + "__".join(str(part) for part in item["loc"]).upper()
-        lines.append(f"{where.rstrip('_')}: {item['msg']}")
+        lines.append(f"{where.rstrip('_')}: {item['msg'].removeprefix('Value error, ')}")
     return "; ".join(lines)

@@ -24,7 +24,8 @@ from .terminal import FormatOption, OutputFormat, output
 NOT_JUDGED = 2
 
 
-def command(
+def command(  # noqa: PLR0917 - typer names every option by its parameter
+    ctx: typer.Context,
     skill: SkillArgument,
     namespace: NamespaceOption = None,
     kubeconfig: KubeconfigOption = None,
@@ -49,7 +50,7 @@ def command(
             show(body, output())
         return {"Allowed": 0, "ApprovalRequired": 1, "Denied": 1}.get(str(status.get("verdict")), NOT_JUDGED)
 
-    run_command("explain", work(), failed=NOT_JUDGED)
+    run_command(ctx.info_name or "explain", work(), failed=NOT_JUDGED)
 
 
 def show(body: dict[str, Any], console: Console) -> None:

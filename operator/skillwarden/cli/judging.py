@@ -106,8 +106,8 @@ def read_policies(path: Path) -> list[dict[str, Any]]:
     return bodies
 
 
-def named_maturity(text: str | None) -> Maturity | None:
-    """Return the level of a name, in any case; ``None`` for no name.
+def named_maturity(text: str | None, *, option: str = "--maturity") -> Maturity | None:
+    """Return the level that an option names, in any case; ``None`` for no name.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def named_maturity(text: str | None) -> Maturity | None:
     for level in Maturity:
         if level.value.lower() == text.lower():
             return level
-    raise InvalidInputError(f"--maturity {text} is not one of {', '.join(m.value for m in Maturity)}.")
+    raise InvalidInputError(f"{option} {text} is not one of {', '.join(m.value for m in Maturity)}.")
 
 
 def maturity_for(level: Maturity | None, record: SkillRecord, given: Given) -> Maturity:

@@ -30,6 +30,7 @@ DirectoryOption = Annotated[
     typer.Option(
         "--dir",
         metavar="FOLDER",
+        file_okay=False,
         help="Where it keeps its things; one cluster a folder. Without it: `local` in the state folder.",
     ),
 ]

@@ -8,8 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ..api.v1alpha1 import API_VERSION, GROUP
+from ..api.v1alpha1 import API_VERSION, GROUP, MODELS
 from ..domain.errors import InvalidInputError
+from ..domain.grounds import one_line
 from ..skillmd.frontmatter import SKILL_FILE
 from ..skillmd.manifest import import_folder, is_skill_folder
 from ..skillmd.plain_yaml import load_yaml
@@ -54,6 +55,7 @@ def read_given(path: Path) -> Given:
     sources = sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if path.is_dir() else [path]
     for source in sources:
         for body in read_documents(source):
+            _check_known(body, source)
             _sort(body, given)
     if not (given.skills or given.policies or given.agents):
         raise InvalidInputError(
@@ -61,6 +63,17 @@ def read_given(path: Path) -> Given:
             fix=f"Give a Skill manifest, or a folder with a {SKILL_FILE}.",
         )
     return given
+
+
+def _check_known(body: dict[str, Any], path: Path) -> None:
+    """Refuse an object of ours whose kind or version is unknown: else a policy would be left out silently."""
+    version, kind = str(body.get("apiVersion")), str(body.get("kind"))
+    if version.partition("/")[0] != GROUP or (version == API_VERSION and kind in MODELS):
+        return
+    raise InvalidInputError(
+        f"{path} holds {one_line(kind, 60)} of {one_line(version, 60)}, which is not known.",
+        fix=f"Known of {API_VERSION} are {', '.join(MODELS)}.",
+    )
 
 
 def _sort(body: dict[str, Any], given: Given) -> None:

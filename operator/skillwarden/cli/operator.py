@@ -32,7 +32,9 @@ def run(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Kubeconfig. Without it: the Pod's account, else the one that kubectl would use.",
+            exists=True,
+            dir_okay=False,
+            help="Kubeconfig. Without it: the Pod's account, else those that kubectl would merge.",
         ),
     ] = None,
     context: Annotated[

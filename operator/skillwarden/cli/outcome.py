@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..domain.assess import Assessment
 from ..domain.conditions import AcceptedReason, Status
@@ -11,13 +11,15 @@ from ..domain.explain import Explanation, SeverityCounts, explain
 from ..domain.grounds import one_line
 from ..domain.merge import merge_findings
 from ..domain.policy import Maturity
-from ..domain.verdict import ComplianceReason
+from ..domain.scan_view import REPAIR, TRIED_AGAIN
+from ..domain.verdict import ComplianceReason, Verdict
 from ..services.offline import obstacle
 from ..services.records import SkillRecord
 from ..skillmd.problems import Level, Remark
 from .render import Problem
 
 ALLOWED, NOT_ALLOWED, UNDECIDED = 0, 1, 2
+_AGAIN = "Do what the error says, and run the command again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,24 @@ def outcome_of(record: SkillRecord, assessment: Assessment) -> Outcome:
         return Outcome(explanation, problems, NOT_ALLOWED if definite else UNDECIDED)
     findings = merge_findings(assessment.scan.reports) if assessment.scan else record.name_findings
     explanation = explain(
-        assessment.verdict, assessment.lock, findings, subject=subject, maturity=assessment.maturity
+        _judged_once(assessment.verdict),
+        assessment.lock,
+        findings,
+        subject=subject,
+        maturity=assessment.maturity,
     )
     if assessment.compliant.status is Status.UNKNOWN:
         return Outcome(explanation, (), UNDECIDED)
     return Outcome(explanation, (), ALLOWED if assessment.allowed else NOT_ALLOWED)
+
+
+def _judged_once(verdict: Verdict) -> Verdict:
+    """Return a verdict whose fixes do not say that somebody tries again: nobody does once a command ended."""
+    reasons = (
+        replace(reason, fix=_AGAIN) if reason.fix in {TRIED_AGAIN, REPAIR} else reason
+        for reason in verdict.reasons
+    )
+    return replace(verdict, reasons=tuple(reasons))
 
 
 def outcome_of_folder(name: str, remarks: Iterable[Remark], maturity: Maturity) -> Outcome:

@@ -31,7 +31,7 @@ from ..services.sources import ConfigMapSources
 from ..services.store import applicable
 from ..services.whatif import Outlook, Recorded, outlook
 from ..source.look import source_findings
-from .cluster import ContextOption, KubeconfigOption, NamespaceOption, connected, namespace_of
+from .cluster import ContextOption, KubeconfigOption, connected, namespace_of
 from .ending import run_command
 from .judging import read_policies
 from .report import recorded, the_depot
@@ -47,7 +47,15 @@ def command(
         Path,
         typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="The policies as they would be."),
     ],
-    namespace: NamespaceOption = None,
+    namespace: Annotated[
+        str | None,
+        typer.Option(
+            "--namespace",
+            "-n",
+            help="Look at its skills alone. Without it: at those of all namespaces; a PackagePolicy without"
+            " one is then taken to be for the context's.",
+        ),
+    ] = None,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
     fmt: FormatOption = OutputFormat.TEXT,
@@ -56,8 +64,7 @@ def command(
 
     A policy replaces the one of its kind and name, or comes to the others. Every skill is judged anew from
     what is on record: its lock and findings in the depot (settings as for `report`), the maturity of its
-    agent, its approvals. Without --namespace all namespaces are looked at; a PackagePolicy without one of its
-    own is taken to be for --namespace, or the context's. The age of advisories is not looked at.
+    agent, its approvals. The age of advisories is not looked at.
 
     Exit code 0: no verdict would change. 1: one would. 2: none of those that could be judged would, and some
     could not; or the cluster or the depot does not answer. 64: wrong use, such as an unreadable policy.

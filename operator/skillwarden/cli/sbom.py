@@ -20,6 +20,7 @@ from .cluster import (
     KubeconfigOption,
     NamespaceOption,
     connected,
+    names_skills,
     namespace_of,
     skill_name,
     the_skill,
@@ -82,6 +83,8 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
             record = one_skill(given, path)
             policies = chosen_policies(policy, given)
             level = maturity_for(named_maturity(maturity), record, given)
+        elif _names_a_file(what):
+            raise InvalidInputError(f"there is no file {what}.", fix="A Skill of the cluster is skill/NAME.")
         elif policy or maturity or advisories:
             raise InvalidInputError(
                 f"{what} is no file, and --policy, --maturity and --advisories are for files.",
@@ -108,6 +111,12 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
         return 0
 
     run_command("sbom", of_file() if path.exists() else of_cluster())
+
+
+def _names_a_file(what: str) -> bool:
+    """Whether somebody meant a file, who wrote the name of none."""
+    folder, slash, _ = what.rpartition("/")
+    return Path(what).suffix in {".yaml", ".yml", ".json"} or (bool(slash) and not names_skills(folder))
 
 
 def read_time(text: str | None) -> datetime:

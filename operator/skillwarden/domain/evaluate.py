@@ -317,7 +317,8 @@ def _gap_reasons(request: EvaluationRequest, policies: Sequence[Policy]) -> tupl
     holds = all(may_hold(gap.scanner, policies) for gap in gaps)
     stale = advisories_stale(policies, request.advisories_synced_at, request.now, request.lock)
     if stale is not None:
-        fix = "Sync the advisories (skillwarden advisories sync); until then nothing new is launched."
+        sync = "skillwarden advisories sync --from URL|DIR"
+        fix = f"Sync the advisories ({sync}); until then nothing new is launched."
         reasons.append(_no_verdict(stale, fix, "scanning.maxAdvisoryAge"))
     unguarded = list(isolation_reasons(policies, request.network_isolated))
     return reasons + unguarded, holds and not unguarded

@@ -23,6 +23,9 @@ _REMEMBERED = 32
 
 #: Of what a scanner says of its failure: with its name, no more than a ground's text may have.
 MAX_ERROR = 360
+#: What mends a scanner's error: nothing but time, or somebody. Both are of an operator, which looks again.
+TRIED_AGAIN = "It is tried again by itself."
+REPAIR = "Repair what the error names; it is tried again every few minutes."
 
 
 class GapKind(StrEnum):
@@ -178,7 +181,6 @@ def _gap(report: ScannerReport, closure: Closure) -> ScanGap | None:
     scanner = report.scanner
     if report.state is ScanState.ERROR:
         error = one_line(report.error, MAX_ERROR).rstrip(".") or "it gave no reason"
-        again = "It is tried again by itself."
         # A scanner that looked at some of the packages erred in what it left out.
         partial = bool(report.audited) and report.audited != closure.ids_for(scanner)
         return ScanGap(
@@ -186,9 +188,7 @@ def _gap(report: ScannerReport, closure: Closure) -> ScanGap | None:
             GapKind.COVERAGE if partial else GapKind.ERROR,
             message=f"{scanner} ended in an error: {error}.",
             retryable=report.retryable,
-            fix=again
-            if report.retryable
-            else "Repair what the error names; it is tried again every few minutes.",
+            fix=TRIED_AGAIN if report.retryable else REPAIR,
         )
     if (report.state is ScanState.FINDINGS) != bool(report.findings):
         return ScanGap(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import yaml
 from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import ConfigException, list_kube_config_contexts, load_kube_config
+from kubernetes.aio.config import ConfigException, load_kube_config
 
 from ..domain.errors import InvalidInputError, UnavailableError
 
@@ -19,6 +20,8 @@ IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 #: The kubelet replaces a projected token at 80 % of its life, which is ten minutes at least.
 _TOKEN_SECONDS = 60.0
+#: What reading a file that is no kubeconfig may raise; the client does not look at what it reads.
+_UNREADABLE = (ConfigException, OSError, yaml.YAMLError, AttributeError, TypeError, KeyError, ValueError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,34 +54,34 @@ class Credentials(Protocol):
 
 
 class KubeconfigCredentials:
-    """From a kubeconfig file; its exec plugins are run by the Kubernetes client."""
+    """From kubeconfig files, merged as kubectl does; exec plugins are run by the Kubernetes client."""
 
-    def __init__(self, path: Path, *, context: str | None) -> None:
+    def __init__(self, paths: Sequence[Path], *, context: str | None) -> None:
         self.configuration = _blank()
-        self._path = path
+        self._paths = paths
         self._context = context
 
     async def renew(self) -> None:
-        """Read the file.
+        """Read the files.
 
         Raises
         ------
         InvalidInputError
-            Where it is absent or no kubeconfig, or lacks the context.
+            Where all are absent, one is no kubeconfig, or they lack the context.
         """
         fresh = _blank()
+        named = os.pathsep.join(map(str, self._paths))
+        if not any(path.exists() for path in self._paths):
+            raise _nowhere(f"there is no file {named}")
         try:
             await load_kube_config(  # type: ignore[no-untyped-call]
-                config_file=str(self._path),
-                context=self._context,
+                config_file=named,
+                context=self._context or _current_context(self._paths),
                 client_configuration=fresh,
                 persist_config=False,
             )
-        except (ConfigException, OSError, yaml.YAMLError, TypeError, KeyError, ValueError) as error:
-            raise InvalidInputError(
-                f"there is no API server to talk to: {self._path} cannot be used: {error}.",
-                fix="Give --kubeconfig, set KUBECONFIG, or start one with `skillwarden local up`.",
-            ) from error
+        except _UNREADABLE as error:
+            raise _nowhere(f"{named} cannot be used: {error}") from error
         self.configuration.__dict__.update(fresh.__dict__)
 
 
@@ -132,10 +135,32 @@ def _blank() -> Any:
     return type.__call__(Configuration)
 
 
-def default_kubeconfig() -> Path:
-    """Return the kubeconfig that kubectl would use: the first of ``KUBECONFIG``, or the one at home."""
-    named = [part for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
-    return Path(named[0]) if named else Path.home() / ".kube" / "config"
+def _nowhere(why: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"there is no API server to talk to: {why}.",
+        fix="Give --kubeconfig, set KUBECONFIG, or start one with `skillwarden local up`.",
+    )
+
+
+def default_kubeconfigs() -> tuple[Path, ...]:
+    """Return the kubeconfigs that kubectl would merge: those of ``KUBECONFIG``, or the one at home."""
+    named = os.environ.get("KUBECONFIG", "").split(os.pathsep)
+    return tuple(Path(part) for part in named if part) or (Path.home() / ".kube" / "config",)
+
+
+def _current_context(paths: Sequence[Path]) -> str | None:
+    """Return the context that several files set: the first counts for kubectl, the last for the client."""
+    if len(paths) == 1:
+        return None  # the client knows; and a pipe can be read but once
+    return _first_context(_read(paths))
+
+
+def _read(paths: Sequence[Path]) -> list[Any]:
+    return [yaml.safe_load(path.read_bytes()) for path in paths if path.is_file()]
+
+
+def _first_context(bodies: Sequence[Any]) -> str | None:
+    return next((body["current-context"] for body in bodies if body.get("current-context")), None)
 
 
 def default_namespace(*, kubeconfig: Path | None, context: str | None) -> str:
@@ -143,16 +168,13 @@ def default_namespace(*, kubeconfig: Path | None, context: str | None) -> str:
 
     A kubeconfig that cannot be read has none; connecting with it says what is wrong.
     """
-    path = kubeconfig or default_kubeconfig()
-    if not path.is_file():
-        return "default"  # the client would print that it is absent
     try:
-        contexts, current = list_kube_config_contexts(config_file=str(path))  # type: ignore[no-untyped-call]
-    except (ConfigException, OSError, yaml.YAMLError, TypeError, KeyError, ValueError):
+        bodies = _read([kubeconfig] if kubeconfig else default_kubeconfigs())
+        wanted = context or _first_context(bodies)
+        named = (item for body in bodies for item in body.get("contexts") or () if item["name"] == wanted)
+        return str(next(named)["context"].get("namespace") or "default")
+    except (*_UNREADABLE, StopIteration):
         return "default"
-    named = [item for item in contexts if item.get("name") == context] if context else [current]
-    found = (named[0].get("context") or {}).get("namespace") if named else None
-    return str(found or "default")
 
 
 async def load(
@@ -181,7 +203,7 @@ async def load(
     if in_cluster:
         found = InClusterCredentials()
     else:
-        found = KubeconfigCredentials(kubeconfig or default_kubeconfig(), context=context)
+        found = KubeconfigCredentials([kubeconfig] if kubeconfig else default_kubeconfigs(), context=context)
     await found.renew()
     return found
 

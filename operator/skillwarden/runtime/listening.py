@@ -6,14 +6,16 @@ import ssl
 
 from aiohttp import web
 
+from .address import host_and_port
+
 
 async def listen(
     app: web.Application, address: str, *, ssl_context: ssl.SSLContext | None = None
 ) -> web.AppRunner:
     """Serve an application on ``HOST:PORT`` (no host: all of them); the caller cleans the runner up."""
-    host, _, port = address.rpartition(":")
+    host, port = host_and_port(address)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     everywhere = "0.0.0.0"  # noqa: S104 - a Pod's port
-    await web.TCPSite(runner, host.strip("[]") or everywhere, int(port), ssl_context=ssl_context).start()
+    await web.TCPSite(runner, host or everywhere, port, ssl_context=ssl_context).start()
     return runner

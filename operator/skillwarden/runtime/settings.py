@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import platform as machine
 import re
 import socket
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ..bounded import TOOL_MEMORY
 from ..domain.naming import COMPONENT_DEPOT, LABEL_COMPONENT
+from .address import host_and_port
 
 ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 MIN_KEY_BYTES = 32
+#: Settings that are JSON, and how each is written.
+_JSON = {
+    "runtimes": '{"3.12": "python:3.12-slim"}',
+    "node_runtimes": '{"24": "node:24-slim"}',
+    "mixed_runtimes": '{"python3.12-node24": "IMAGE"}',
+    "runtime_commands": '{"3.12": ["git", "jq"]}',
+    "selector": '{"skillwarden.io/component": "depot"}',
+}
+
+
+def _from_json(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"{value[:60]!r} is not JSON, such as {_JSON[info.field_name or '']}") from error
 
 
 def default_state_dir() -> Path:
@@ -59,6 +78,8 @@ class DepotSettings(BaseModel):
     cidr: str | None = None
     key_file: Path | None = None
     key: SecretStr | None = None
+
+    _selector = field_validator("selector", mode="before")(_from_json)
 
     def sandbox_address(self) -> str:
         """Return the address that sandboxes are given.
@@ -186,13 +207,15 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="SKILLWARDEN_",
         env_nested_delimiter="__",
+        # Decoded before it is validated, what is no JSON would be an error that does not name the variable.
+        enable_decoding=False,
         extra="ignore",
         nested_model_default_partial_update=True,
     )
 
     kubeconfig: Path | None = None
     context: str | None = None
-    watch_namespaces: Annotated[tuple[str, ...], NoDecode] = ()
+    watch_namespaces: tuple[str, ...] = ()
     runtimes: dict[str, str] = {
         "3.11": "python:3.11-slim",
         "3.12": "python:3.12-slim",
@@ -205,7 +228,7 @@ class Settings(BaseSettings):
     runtime_commands: dict[str, frozenset[str]] = {}
     operator_image: str = "skillwarden:0.1.0"
     pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
-    pull_secrets: Annotated[tuple[str, ...], NoDecode] = ()
+    pull_secrets: tuple[str, ...] = ()
     libc: str = "glibc-2.28"
     arch: str = Field(default_factory=lambda: ARCHITECTURES.get(machine.machine(), "amd64"))
     trust_agent_refs: bool = False
@@ -213,7 +236,7 @@ class Settings(BaseSettings):
     network_enforced: bool | None = None
     canary_namespace: str = ""
     canary_interval: float = Field(default=1800.0, ge=60)
-    canary_pull_secrets: Annotated[tuple[str, ...], NoDecode] = ()
+    canary_pull_secrets: tuple[str, ...] = ()
     canary_owner: str = Field(default="", pattern=r"^([a-z0-9.-]{1,253}/[a-zA-Z0-9-]{1,64})?$")
     host_users: bool | None = None
     depot: DepotSettings = DepotSettings()
@@ -229,7 +252,7 @@ class Settings(BaseSettings):
     npm_username: str = ""
     npm_password: SecretStr = SecretStr("")
     npm_token: SecretStr = SecretStr("")
-    index_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    index_hosts: tuple[str, ...] = ()
     resolve_deadline: float = Field(default=60.0, gt=0)
     scan_deadline: float = Field(default=60.0, gt=0)
     guarddog_python: Path | None = None
@@ -246,6 +269,10 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    _objects = field_validator(
+        "runtimes", "node_runtimes", "mixed_runtimes", "runtime_commands", mode="before"
+    )(_from_json)
+
     @field_validator("pull_secrets", "canary_pull_secrets", "index_hosts", "watch_namespaces", mode="before")
     @classmethod
     def _words(cls, value: object) -> object:
@@ -259,6 +286,13 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path | None) -> Path | None:
         """Tools are started in folders of their own."""
         return value and value.absolute()
+
+    @field_validator("metrics_address", "webhook_address")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if value:
+            host_and_port(value)
+        return value
 
     @field_validator("lease")
     @classmethod

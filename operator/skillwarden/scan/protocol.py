@@ -9,7 +9,7 @@ from skillwarden.domain.finding import Finding, ScannerName, ScannerReport, Scan
 from skillwarden.domain.lock import Lock
 from skillwarden.domain.package import PackageId
 
-NO_ADVISORIES = "no advisories have been synced; run skillwarden advisories sync"
+NO_ADVISORIES = "no advisories have been synced; run skillwarden advisories sync --from URL|DIR"
 
 
 class Scanner(Protocol):
