@@ -58,8 +58,10 @@ class Collector:
     def signs(self, text: str, signs: Iterable[Sign], *, line: int = 1) -> None:
         """Keep what signs find in a text that begins at a line."""
         for sign in signs:
+            at, counted = line, 0
             for match in sign.pattern.finditer(text):
-                at = line + text.count("\n", 0, match.start())
+                at += text.count("\n", counted, match.start())
+                counted = match.start()
                 self.add(sign.rule, sign.severity, at, sign.summary)
 
     def has(self, *rules: str) -> bool:
