@@ -149,12 +149,14 @@ async def test_what_cannot_be_looked_into_is_said(command: str, words: str, desk
 
 async def test_a_file_that_is_no_text_is_said(desk: Desk) -> None:
     manifest = json.dumps({"scripts": {"postinstall": "node bin; ./elf"}}).encode()
-    members = {"package.json": manifest, "bin": b"\xff\xfe\x00", "elf": b"\x7fELF" + bytes(64)}
+    hidden = b"\xff\xfe\x00\neval(process.argv[2])"
+    members = {"package.json": manifest, "bin": hidden, "elf": b"\x7fELF" + bytes(64)}
     data = tar_of(*((f"package/{name}", content) for name, content in members.items()))
     [hook] = (await desk.npm(data))[""].hooks
     assert hook.severity is Severity.HIGH
     assert "machine code" in hook.does
-    assert "no UTF-8" in hook.does
+    # It is read despite of what is no UTF-8 in it, as node reads it.
+    assert "bin:2" in hook.does
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
+import functools
+import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -26,13 +32,68 @@ def make_service(*packages: str, name: str = "demo", **fields: Any) -> dict[str,
     return make_skill(name, code=SERVICE, mode="Service", packages=packages, **{"replicas": 1, **fields})
 
 
+class Fork:
+    """One process that `operator_forks.py` started, with what tests use of ``subprocess.Popen``."""
+
+    def __init__(self, pid: int, ended: Path) -> None:
+        self.pid = pid
+        self._ended = ended
+
+    def poll(self) -> int | None:
+        return int(self._ended.read_text()) if self._ended.exists() else None
+
+    def wait(self, seconds: float) -> int:
+        late = time.monotonic() + seconds
+        while (code := self.poll()) is None:
+            if time.monotonic() > late:
+                raise TimeoutError(f"the operator (pid {self.pid}) did not end within {seconds:g} s")
+            time.sleep(0.02)
+        return code
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+class Forks:
+    """The process that operators are forked from."""
+
+    def __init__(self) -> None:
+        script = Path(__file__).with_name("operator_forks.py")
+        self._process = subprocess.Popen(
+            [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._places = Path(tempfile.mkdtemp(prefix="skillwarden-forks-"))
+        self._numbers = itertools.count()
+
+    def start(self, *, environment: dict[str, str], log: Path) -> Fork:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        ended = self._places / str(next(self._numbers))
+        job = {"environment": environment, "log": str(log), "ended": str(ended)}
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        return Fork(int(self._process.stdout.readline()), ended)
+
+    def close(self) -> None:
+        self._process.communicate()
+        shutil.rmtree(self._places, ignore_errors=True)
+
+
+@functools.cache
+def forks() -> Forks:
+    """One for all tests of a process."""
+    made = Forks()
+    atexit.register(made.close)
+    return made
+
+
 class OperatorProcess:
     """``skillwarden operator run`` against a world, as a process of its own."""
 
     def __init__(self, world: World, name: str = "operator", **settings: str) -> None:
         self._world = world
         self._settings = settings
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Fork | None = None
         self.log = world.root / f"{name}.log"
 
     @property
@@ -47,19 +108,12 @@ class OperatorProcess:
         """Start it unless it runs."""
         if self.alive:
             return
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "skillwarden", "operator", "run"],
-                env=self._environment(),
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-            )
+        self._process = forks().start(environment=self._environment(), log=self.log)
 
     def strike(self) -> None:
         """SIGKILL it, from any thread, without waiting."""
         if self._process is not None:
-            os.kill(self._process.pid, signal.SIGKILL)
+            self._process.send_signal(signal.SIGKILL)
 
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
@@ -67,7 +121,7 @@ class OperatorProcess:
 
     def kill(self) -> None:
         if self._process is not None:
-            self._process.kill()
+            self._process.send_signal(signal.SIGKILL)
             self._process.wait(DEADLINE)
 
     def wait(self) -> int:
@@ -77,7 +131,7 @@ class OperatorProcess:
 
     def terminate(self) -> None:
         assert self._process is not None
-        self._process.terminate()
+        self._process.send_signal(signal.SIGTERM)
 
     def _environment(self) -> dict[str, str]:
         settings, depot = self._world.settings(), self._world.settings().depot
