@@ -157,8 +157,8 @@ DEFENCES = (
     Defence(
         "an author who takes the source away, or an outage, that keeps a ban from what runs",
         "domain/assess.py",
-        "        return self.hold and agrees and lock_digest not in self.fallen\n",
-        "        return self.hold and agrees\n",
+        "        return self.hold and self.may_be_of(lock_digest) and lock_digest not in self.fallen\n",
+        "        return self.hold and self.may_be_of(lock_digest)\n",
         "services/test_decide.py",
     ),
     # What is scanned.

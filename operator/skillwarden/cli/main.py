@@ -11,16 +11,16 @@ from .. import __version__
 from ..domain.errors import SkillwardenError
 from .lazy import Place, lazy_group
 
+_EXPLAIN = Place(
+    "explain:command",
+    "Say why a skill may run or may not: conditions, grounds with their fixes, findings with their paths.",
+)
 #: Where each command is, and what it is for, in the order of the help; the hidden one says nothing.
 COMMANDS = {
     "check": Place(
         "check:command", "Judge a skill with no cluster: resolve its closure, scan it, evaluate the policies."
     ),
-    "explain": Place(
-        "explain:command",
-        "Say why a skill may run or may not: conditions, grounds with their fixes, findings with "
-        "their paths.",
-    ),
+    "explain": _EXPLAIN,
     "refresh": Place(
         "refresh:command",
         "Have a skill's packages resolved anew; until then, and unless asked, its lock stays as it is.",
@@ -66,11 +66,7 @@ COMMANDS = {
         "bans:unban",
         "Take a ban back, as it was written: the same name and range. What was approved before counts again.",
     ),
-    "why": Place(
-        "explain:command",
-        "Say why a skill may run or may not: conditions, grounds with their fixes, findings with "
-        "their paths.",
-    ),
+    "why": _EXPLAIN,
     "advisories": Place(
         "advisories:app", "The advisories that packages are judged by: sync them, and see how old they are."
     ),

@@ -202,10 +202,13 @@ class Assessment:
         """Whether the skill may be launched now."""
         return self.verdict is not None and self.verdict.allowed and self.accepted.status is Status.TRUE
 
+    def may_be_of(self, lock_digest: str) -> bool:
+        """Whether a lock is the one that is judged, so far as that is known."""
+        return self.lock is None or self.lock.digest == lock_digest
+
     def holds(self, lock_digest: str) -> bool:
         """Whether what runs on a lock may go on, so far as that depends on the lock."""
-        agrees = self.lock is None or self.lock.digest == lock_digest
-        return self.hold and agrees and lock_digest not in self.fallen
+        return self.hold and self.may_be_of(lock_digest) and lock_digest not in self.fallen
 
     def with_remark(self, remark: str) -> Assessment:
         """Return the assessment with something more to say of its verdict."""

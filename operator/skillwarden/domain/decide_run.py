@@ -112,8 +112,7 @@ def _why_stop(world: RunWorld, pod: ObservedPod) -> ConditionDraft | None:
     assessment = world.assessment
     if assessment is None:
         return _failed(RunCompleteReason.NOT_ALLOWED, "The skill is gone.")
-    lock_agrees = assessment.lock is None or assessment.lock.digest == pod.lock_digest
-    if pod.content_digest != assessment.content_digest or not lock_agrees:
+    if pod.content_digest != assessment.content_digest or not assessment.may_be_of(pod.lock_digest):
         return _failed(
             RunCompleteReason.SUPERSEDED,
             "The skill's packages or source changed, so the verdict that it was launched under is void."

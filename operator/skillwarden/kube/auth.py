@@ -142,8 +142,10 @@ def _nowhere(why: str) -> InvalidInputError:
     )
 
 
-def default_kubeconfigs() -> tuple[Path, ...]:
-    """Return the kubeconfigs that kubectl would merge: those of ``KUBECONFIG``, or the one at home."""
+def kubeconfigs(given: Path | None) -> tuple[Path, ...]:
+    """Return the one given, or what kubectl would merge: those of ``KUBECONFIG``, or the one at home."""
+    if given is not None:
+        return (given,)
     named = os.environ.get("KUBECONFIG", "").split(os.pathsep)
     return tuple(Path(part) for part in named if part) or (Path.home() / ".kube" / "config",)
 
@@ -169,7 +171,7 @@ def default_namespace(*, kubeconfig: Path | None, context: str | None) -> str:
     A kubeconfig that cannot be read has none; connecting with it says what is wrong.
     """
     try:
-        bodies = _read([kubeconfig] if kubeconfig else default_kubeconfigs())
+        bodies = _read(kubeconfigs(kubeconfig))
         wanted = context or _first_context(bodies)
         named = (item for body in bodies for item in body.get("contexts") or () if item["name"] == wanted)
         return str(next(named)["context"].get("namespace") or "default")
@@ -203,7 +205,7 @@ async def load(
     if in_cluster:
         found = InClusterCredentials()
     else:
-        found = KubeconfigCredentials([kubeconfig] if kubeconfig else default_kubeconfigs(), context=context)
+        found = KubeconfigCredentials(kubeconfigs(kubeconfig), context=context)
     await found.renew()
     return found
 

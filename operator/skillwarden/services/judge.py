@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from ..domain.assess import AgentView, Assessment, Evidence, Failure, Job, assess, why_fallen
 from ..domain.conditions import ConditionDraft, ConditionType, NetworkReason, Status
 from ..domain.evaluate import required_scanners
+from ..domain.finding import ScanResult
 from ..domain.lock import Lock, Platform
 from ..domain.naming import LABEL_COMPONENT
 from ..domain.pins import Pins
@@ -215,9 +216,7 @@ class Judge:
             lock = await self._stages.lock(digest)
             if lock is None:
                 continue
-            required = required_scanners(evidence.policies, lock)
-            revision = self._feed.revision_of(lock.names)
-            scan = await self._stages.scan_result(lock, revision, required) if lock.packages else None
+            scan = await self._scan_of(lock, evidence)
             if scan is None and lock.packages:
                 unscanned.append(lock)
             if why := why_fallen(evidence, lock, scan):
@@ -234,12 +233,15 @@ class Judge:
 
     async def _with_stages(self, evidence: Evidence, record: SkillRecord, platform: Platform) -> Evidence:
         resolution = await self._stages.resolution(_wanted(evidence, record, platform))
-        scan = None
-        if isinstance(resolution, Lock) and resolution.packages:
-            required = required_scanners(evidence.policies, resolution)
-            revision = self._feed.revision_of(resolution.names)
-            scan = await self._stages.scan_result(resolution, revision, required)
+        scan = await self._scan_of(resolution, evidence) if isinstance(resolution, Lock) else None
         return replace(evidence, resolution=resolution, scan=scan)
+
+    async def _scan_of(self, lock: Lock, evidence: Evidence) -> ScanResult | None:
+        """Return the scan of a lock with the advisories of now; ``None``: not yet, or it has no package."""
+        if not lock.packages:
+            return None
+        revision = self._feed.revision_of(lock.names)
+        return await self._stages.scan_result(lock, revision, required_scanners(evidence.policies, lock))
 
     async def _source(
         self, record: SkillRecord

@@ -28,7 +28,8 @@ _PYTHON = (".py", ".pyw", ".pyi")
 _JAVASCRIPT = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".jsx", ".tsx")
 _SHELL = (".sh", ".bash", ".zsh", ".ksh")
 _TEXT = (".md", ".markdown", ".txt", ".rst", ".html", ".xml", ".yaml", ".yml", ".json", ".toml", ".csv", "")
-_IN_ARCHIVES = (*_PYTHON, *_JAVASCRIPT, *_SHELL, ".pyc", ".pyo", ".so", ".node", ".wasm")
+_COMPILED = (".pyc", ".pyo", ".so", ".node", ".wasm")
+_IN_ARCHIVES = (*_PYTHON, *_JAVASCRIPT, *_SHELL, *_COMPILED)
 _FENCE = re.compile(r"(?ms)^[ \t]*```[ \t]*(?P<language>[A-Za-z0-9+-]*)[^\n]*\n(?P<code>.*?)^[ \t]*```")
 _SHEBANG = re.compile(r"#![^\n]*?\b(python|node|deno|bun|bash|zsh|dash|ksh|sh)[0-9.]*\b")
 _LOOKS: Mapping[str, Callable[[str, Collector], None]] = {
@@ -132,7 +133,7 @@ def _file(file: SourceFile, run_by: str = "") -> Iterable[SourceFinding]:
         text = _decoded(file.content.replace(b"\0", b"") if language == "shell" else file.content)
     if text is None and (language or _ending(file.path) in _TEXT[:-1]):
         text = file.content.decode("utf-8", "replace")
-    elif text is None and file.path.endswith((".pyc", ".pyo", ".so", ".node", ".wasm")):
+    elif text is None and file.path.endswith(_COMPILED):
         into.add("binary", Severity.HIGH, 1, "is compiled code, which nobody can look into")
     if text is not None:
         into.signs(text, HIDDEN)

@@ -19,9 +19,7 @@ class Process:
 
 def processes() -> Iterator[Process]:
     """All processes of the host; one that ends meanwhile is left out."""
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
+    for entry in _entries():
         with contextlib.suppress(OSError):
             # The name in parentheses may hold anything, a parenthesis too.
             fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
@@ -37,11 +35,10 @@ def first_child(pid: int) -> int | None:
 def tasks_of(user: int) -> int:
     """How many threads a user's processes have, as RLIMIT_NPROC counts them."""
     count = 0
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
+    for entry in _entries():
         with contextlib.suppress(OSError):
-            fields = dict(line.split(":", 1) for line in _status_lines(entry))
+            lines = (entry / "status").read_text(errors="replace").splitlines()
+            fields = dict(line.split(":", 1) for line in lines if ":" in line)
             if int(fields["Uid"].split()[0]) == user:
                 count += int(fields["Threads"])
     return count
@@ -59,8 +56,8 @@ def memory_bytes(root: int) -> int:
     return sum(_proportional(pid) for pid in family)
 
 
-def _status_lines(process: Path) -> list[str]:
-    return [line for line in (process / "status").read_text(errors="replace").splitlines() if ":" in line]
+def _entries() -> Iterator[Path]:
+    return (entry for entry in Path("/proc").iterdir() if entry.name.isdigit())
 
 
 def _proportional(pid: int) -> int:

@@ -152,8 +152,9 @@ class Sandbox:
         with contextlib.suppress(ProcessLookupError):
             self._init_fd = os.pidfd_open(pid)
             tools = self._around.tools
-            # In a user namespace of its own a sandbox's processes are counted from nothing.
-            tasks = await asyncio.to_thread(procs.tasks_of, self.plan.uid) if tools.as_root else 0
+            # In a user namespace of its own, and in a cgroup, they are counted from nothing.
+            shared = tools.as_root and not tools.cgroups
+            tasks = await asyncio.to_thread(procs.tasks_of, self.plan.uid) if shared else 0
             for limit, value in resource_limits(self.plan, tools, tasks=tasks).items():
                 _, hardest = resource.prlimit(pid, limit)
                 lowest = value if hardest == resource.RLIM_INFINITY else min(value, hardest)
