@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "operator"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from faults_support import Answer, OperatorProcess, watch_ends
-from operator_world import Client, World, make_agent, make_policy
+from operator_world import Client, World, equipped
 
 from skillwarden.kube.gateway import Gateway
 from skillwarden.kube.kinds import Kind
@@ -57,7 +57,7 @@ async def user(bare_world: World) -> AsyncIterator[Client]:
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     await gateway.create(Kind.NAMESPACE, body)
     client = Client(gateway, namespace)
-    await client.apply(make_agent("autonomous", "Autonomous"), make_policy())
+    await equipped(client, bare_world, "Autonomous")
     yield client
     await gateway.delete(Kind.NAMESPACE, name=namespace)
     await gateway.close()

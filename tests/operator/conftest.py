@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "apiserver"))
 
 from apiserver_support import SPACE
 from operator_real import RealCluster
-from operator_world import Client, World, make_agent, make_policy
+from operator_world import Client, World, equipped
 from real_server import Access, hired
 
 from skillwarden.kube.gateway import Gateway
@@ -65,14 +65,5 @@ async def stranger(bare_world: World) -> AsyncIterator[Client]:
 @pytest.fixture
 async def user(bare_world: World, stranger: Client) -> Client:
     """A user whose namespace has an agent of each maturity and a policy that allows every package."""
-    for maturity in ("Student", "Intern", "Supervised", "Autonomous"):
-        await stranger.apply(make_agent(maturity.lower(), maturity))
-    await stranger.apply(make_policy())
-    if bare_world.core is not None:
-        # Before it is seen, a skill has no policy and an Event of that: only what comes later is the test's.
-        await stranger.until(
-            lambda: stranger.get(Kind.PACKAGE_POLICY, make_policy()["metadata"]["name"]),
-            lambda policy: bool((policy.get("status") or {}).get("conditions")),
-            "the policy is seen",
-        )
+    await equipped(stranger, bare_world, "Student", "Intern", "Supervised", "Autonomous")
     return stranger

@@ -403,6 +403,19 @@ class Client:
         return list(await self.until(self.pods, good, f"{count} pods"))
 
 
+async def equipped(client: Client, world: World, *maturities: str) -> None:
+    """Give a namespace an agent of each maturity and a policy that allows every package."""
+    policy = make_policy()
+    await client.apply(*(make_agent(item.lower(), item) for item in maturities), policy)
+    if world.core is not None:
+        # Before it is seen, a skill has no policy and an Event of that: only what comes later is the test's.
+        await client.until(
+            lambda: client.get(Kind.PACKAGE_POLICY, policy["metadata"]["name"]),
+            lambda body: bool((body.get("status") or {}).get("conditions")),
+            "the policy is seen",
+        )
+
+
 async def settled(world: World) -> None:
     """Wait until the operator of this process has nothing to do."""
     quiet = 0
