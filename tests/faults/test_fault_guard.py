@@ -44,12 +44,14 @@ class Policies:
         How many probes still get no answer.
     asked
         How many there were.
+    unanswered
+        Which of them was the last without an answer.
     """
 
     def __init__(self, *in_force: Kind, silent: int = 0) -> None:
         self.in_force = set(in_force)
         self.silent = silent
-        self.asked = 0
+        self.asked = self.unanswered = 0
 
     async def __call__(self, request: web.Request) -> web.StreamResponse | None:
         agent = request.headers.get("User-Agent", "")
@@ -58,13 +60,14 @@ class Policies:
         self.asked += 1
         if self.silent:
             self.silent -= 1
+            self.unanswered = self.asked
             return web.Response(status=503)
         if not any(request.path.endswith(f"/{kind.plural}") for kind in self.in_force):
             return None
         return web.Response(status=422, text=f"{GUARD_PROBE_AGENT} is reserved")
 
-    async def until_asked(self, user: Client, times: int) -> None:
-        before = self.asked
+    async def until_asked(self, user: Client, times: int, *, since: int | None = None) -> None:
+        before = self.asked if since is None else since
 
         async def look() -> int:
             return self.asked
@@ -91,7 +94,7 @@ async def test_a_probe_without_answer_stops_nothing_that_runs(
         return policies.silent
 
     await user.until(stirred, lambda silent: silent == 0, "a probe gets no answer")
-    await policies.until_asked(user, 1)
+    await policies.until_asked(user, 1, since=policies.unanswered)
     await settled(world)
     assert {pod["metadata"]["uid"] for pod in await user.until_pods(2)} == before
     await user.until_skill("demo", Ready="Ready", Accepted="Valid")
