@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from faults_support import Answer, make_service
-from operator_world import FAST, Client, World, make_policy, make_run, make_skill, settled
+from operator_world import FAST, Client, World, condition, make_policy, make_run, make_skill, settled
 
 from skillwarden.api.v1alpha1.skill import GUARD_PROBE_AGENT
 from skillwarden.kube.kinds import Kind
@@ -102,14 +103,44 @@ async def test_a_probe_without_answer_stops_nothing_that_runs(
     assert [item["reason"] for item in await user.events("demo")] == ["Allowed"]
 
 
-@pytest.mark.parametrize("silent", [0, 10_000], ids=["not installed", "no answer"])
+async def test_an_operator_that_begins_while_no_probe_is_answered_ends_nothing_that_runs(
+    world: World, user: Client, intercept: Install
+) -> None:
+    """As where its node and the API server's roll over together: a moment must not cost what ran well."""
+    policies = Policies(Kind.SKILL)
+    intercept(policies)
+    task = make_skill("task", code=SLEEPS, packages=["greeter"])
+    await user.apply(make_service("greeter"), task, make_run(skill="task"))
+    await user.until_skill("demo", Ready="Ready")
+    await user.until_run("demo-1", "Running")
+    before = {pod["metadata"]["uid"] for pod in await user.until_pods(2)}
+    await asyncio.to_thread(world.run, world.stop_operator())
+    policies.silent = 10_000
+    await asyncio.to_thread(world.run, world.start_operator())
+    await user.apply(make_run("demo-2", skill="task"))
+    status = await user.until_skill("demo", Accepted="AgentUnguarded", Compliant="NoVerdict")
+    assert "could not be found out" in condition(status, "Compliant")["message"]
+    await user.until(
+        lambda: user.get(Kind.SKILL_RUN, "demo-2"), lambda run: bool(run.get("status")), "the run is seen"
+    )
+    await settled(world)
+    assert {pod["metadata"]["uid"] for pod in await user.until_pods(2)} == before
+    policies.silent = 0
+    await user.until_skill("demo", Ready="Ready", Accepted="Valid")
+    await user.until_run("demo-2", "Running")
+    assert before < {pod["metadata"]["uid"] for pod in await user.until_pods(3)}
+
+
+@pytest.mark.parametrize(
+    ("silent", "reason"), [(0, "MaturityTooLow"), (10_000, "NoVerdict")], ids=["not installed", "no answer"]
+)
 async def test_agents_count_by_themselves_once_they_are_guarded(
-    silent: int, world: World, user: Client, intercept: Install
+    silent: int, reason: str, world: World, user: Client, intercept: Install
 ) -> None:
     policies = Policies(silent=silent)
     intercept(policies)
     await user.apply(make_service("greeter"))
-    status = await user.until_skill("demo", Accepted="AgentUnguarded", Compliant="MaturityTooLow")
+    status = await user.until_skill("demo", Accepted="AgentUnguarded", Compliant=reason)
     assert status["maturity"] == "Student"
     await settled(world)
     mark = world.mark

@@ -11,6 +11,7 @@ from make_domain import (
     NOW,
     PLATFORM,
     declare,
+    make_approval,
     make_ban,
     make_finding,
     make_lock,
@@ -44,6 +45,8 @@ AGENT = AgentView("analyst", Maturity.SUPERVISED)
 DENY = make_policy(rules=(make_rule("numpy", Action.DENY),))
 APPROVE = make_policy(rules=(make_rule("numpy", Action.REQUIRE_APPROVAL),))
 STRICT = make_policy(maturity={Maturity.STUDENT: Action.DENY})
+NOBODY = make_policy(maturity=dict.fromkeys(Maturity, Action.DENY))
+APPROVAL = make_approval("numpy 2.1.0", declared=LOCK.packages[0].id)
 CRASHED = make_report(
     ScannerName.OSV, LOCK, state=ScanState.ERROR, audited=frozenset(), error="it broke", retryable=True
 )
@@ -221,6 +224,42 @@ def refusal(text: str) -> Refusal:
             {"agent": replace(AGENT, guarded=False)},
             "AgentUnguarded Locked Complete Allowed",
             "allowed",
+        ),
+        (
+            "nobody knows whether its agent is guarded, and a Student may the same",
+            {"agent": replace(AGENT, guarded=None)},
+            "AgentUnguarded Locked Complete Allowed",
+            "allowed",
+        ),
+        (
+            "nobody knows whether its agent is guarded, which decides",
+            {"agent": replace(AGENT, guarded=None), "policies": (STRICT,)},
+            "AgentUnguarded NotReached NotReached NoVerdict",
+            "held and retried",
+        ),
+        (
+            "nobody knows whether its agent is guarded, which helps it nothing",
+            {"agent": replace(AGENT, guarded=None), "policies": (NOBODY,)},
+            "AgentUnguarded Refused NotReached MaturityTooLow",
+            "judged",
+        ),
+        (
+            "its agent is not guarded, which decides",
+            {"agent": replace(AGENT, guarded=False), "policies": (STRICT,)},
+            "AgentUnguarded Refused NotReached MaturityTooLow",
+            "judged",
+        ),
+        (
+            "nobody knows who gave its approval",
+            {"policies": (APPROVE,), "approvals_in_doubt": (APPROVAL,)},
+            "Valid Locked Complete NoVerdict",
+            "held and retried",
+        ),
+        (
+            "nobody knows who gave an approval that is not its own",
+            {"policies": (APPROVE,), "approvals_in_doubt": ()},
+            "Valid Locked Complete ApprovalRequired",
+            "judged",
         ),
     ],
 )

@@ -150,7 +150,7 @@ async def test_a_depot_that_was_away_is_asked_again_by_itself(tmp_path: Path) ->
     assert "the depot at depot.sock does not answer" in failure.message
     depot.away = False
     async with asyncio.timeout(30):
-        while not stages.resolve_due(wanted):
+        while not stages.resolve_due(wanted, told.set):
             told.clear()
             await told.wait()
     stages.resolve(wanted, previous_lock=None, namespace="team", waiter=told.set)
@@ -207,6 +207,26 @@ async def test_a_fetch_that_was_refused_is_tried_again_in_time() -> None:
     await stages.drain()
     assert stages.fetched(LOCK, CONTENT) is True
     assert depot.asked == 2
+    await stages.close()
+
+
+async def test_who_comes_during_a_back_off_is_called_when_it_is_over_too() -> None:
+    stages = Stages(
+        resolver=cast("Any", None),
+        scans=cast("Any", None),
+        depot=cast("Any", Refusing()),
+        now=lambda: datetime.now(UTC),
+        retry_limit=timedelta(milliseconds=500),
+    )
+    stages.fetch(LOCK, CONTENT, None, deliver=nothing, namespace="team", waiter=lambda: None)
+    await stages.drain()
+    called = asyncio.Event()
+    due = False
+    async with asyncio.timeout(30):
+        while not (due := stages.fetch_due(LOCK, CONTENT, None, called.set)):
+            await called.wait()
+            called.clear()
+    assert due
     await stages.close()
 
 

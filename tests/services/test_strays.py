@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from skillwarden.kube.kinds import Kind
 from skillwarden.services.children import Children
 from skillwarden.services.execute import Executor
+from skillwarden.services.observe import pod_record
 from skillwarden.services.ports import Body
 from skillwarden.services.seal import SEAL, seal
 from skillwarden.services.store import Store
@@ -24,15 +26,15 @@ class Setup:
 
 
 class Server:
-    """An API server with one Pod, and the audit trail of what was done about it."""
+    """An API server with one Pod and perhaps its run, and the audit trail of what was done about it."""
 
-    def __init__(self, pod: Body) -> None:
-        self.pod = pod
+    def __init__(self, pod: Body, *, run: Body | None = None) -> None:
+        self.pod, self.run = pod, run
         self.deleted: list[str] = []
         self.recorded: list[str] = []
 
-    async def get(self, *_: Any, **__: Any) -> Body:
-        return self.pod
+    async def get(self, kind: Kind, **_: Any) -> Body | None:
+        return self.pod if kind is Kind.POD else self.run if kind is Kind.SKILL_RUN else None
 
     async def delete(self, *_: Any, uid: str, **__: Any) -> bool:
         self.deleted.append(uid)
@@ -59,11 +61,13 @@ def make_pod() -> Body:
     return body
 
 
-async def looked_at(pod: Body) -> Server:
-    """Have a Pod looked at that the store does not hold."""
-    server: Any = Server(pod)
+async def looked_at(pod: Body, *, run: Body | None = None, seen: bool = False) -> Server:
+    """Have a Pod looked at that the store does not hold, or that it has ``seen`` before its owner."""
+    server: Any = Server(pod, run=run)
     setup: Any = Setup()
     store = Store()
+    if seen:
+        store.pods.put(("team", "demo-0"), pod_record(pod, seal_key=KEY))
     children = Children(store=store, setup=setup)
     executor = Executor(cluster=server, store=store, children=children, setup=setup, audit=server)
     catcher = StrayCatcher(store=store, cluster=server, executor=executor, setup=setup)
@@ -75,6 +79,15 @@ async def looked_at(pod: Body) -> Server:
 async def test_a_pod_that_was_just_launched_is_left_alone_and_nothing_is_on_record() -> None:
     server = await looked_at(make_pod())
     assert (server.deleted, server.recorded) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("uid", "removed"), [("r-1", []), ("r-2", ["p-1"]), (None, ["p-1"])], ids=["its own", "another", "gone"]
+)
+async def test_a_pod_that_is_seen_before_its_run_is_left_alone(uid: str | None, removed: list[str]) -> None:
+    """As by an operator that just came to lead: each watch brings what it brings when it does."""
+    run = {"metadata": {"name": "demo-1", "namespace": "team", "uid": uid}} if uid else None
+    assert (await looked_at(make_pod(), run=run, seen=True)).deleted == removed
 
 
 @pytest.mark.parametrize(

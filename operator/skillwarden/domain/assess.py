@@ -123,6 +123,8 @@ class Evidence:
         Last successful sync (UTC); ``None``: never.
     approvals, approvals_remark
         Decisions of people, and why some of them do not count.
+    approvals_in_doubt
+        What the approvals would be, where nobody answered whether it is proven who gave them.
     network_isolated
         Whether isolation is shown to be enforced.
     sandbox
@@ -149,6 +151,7 @@ class Evidence:
     advisories_synced_at: datetime | None = None
     approvals: tuple[Approval, ...] = ()
     approvals_remark: str = ""
+    approvals_in_doubt: tuple[Approval, ...] | None = None
     network_isolated: bool | None = None
     sandbox: Sandbox
     now: datetime
@@ -222,7 +225,44 @@ class Assessment:
 
 
 def assess(evidence: Evidence) -> Assessment:
-    """Return where a skill stands and what it needs next."""
+    """Return where a skill stands and what it needs next.
+
+    Where nobody answered whether the admission policies are in force, and that decides, there is no verdict:
+    neither is anything launched, nor does what runs end (ADR 6).
+    """
+    judged = _assess(evidence)
+    best = _beyond_doubt(evidence)
+    if judged.allowed or judged.verdict is None or best is None:
+        return judged
+    otherwise = _assess(best)
+    if not (otherwise.allowed or otherwise.hold):
+        return judged
+    text = (
+        f"{judged.compliant.message} Whether the admission policies are in force here, which decides this,"
+        " could not be found out: it is asked again, and the operator's log says why."
+    )
+    unreached = _unreached(ConditionType.RESOLVED, ResolvedReason.NOT_REACHED)
+    resolved = judged.resolved if judged.lock is not None else unreached
+    return replace(
+        judged, resolved=resolved, verdict=None, compliant=_no_verdict(text), retry=True, hold=True
+    )
+
+
+def _beyond_doubt(evidence: Evidence) -> Evidence | None:
+    """Return the evidence if each guard stood that gave no answer; ``None``: each gave one."""
+    agent, approvals = evidence.agent, evidence.approvals_in_doubt
+    if approvals is None and (agent.name is None or agent.guarded is not None):
+        return None
+    guarded = agent.guarded is not False
+    return replace(
+        evidence,
+        agent=replace(agent, guarded=guarded),
+        approvals=evidence.approvals if approvals is None else approvals,
+        approvals_in_doubt=None,
+    )
+
+
+def _assess(evidence: Evidence) -> Assessment:
     maturity = evidence.agent.effective
     start = Assessment(
         accepted=_accepted(evidence),

@@ -122,7 +122,7 @@ class Guard:
         self._answers: dict[str, _Answer] = {}
 
     async def in_force(self, namespace: str) -> bool | None:
-        """Return whether the guard is in force; ``None``: could not be found out, which counts as no.
+        """Return whether the guard is in force; ``None``: could not be found out, which is no yes.
 
         A yes stands for ``guard_ttl`` more once no answer came when it was asked again.
         """

@@ -175,7 +175,7 @@ class Judge:
     ) -> Judged:
         chosen, failures = readable(policies)
         source_failure, source_findings, pins = await self._source(record)
-        decisions, unproven = await self._decisions(record.key.namespace, approvals)
+        decisions, unproven, in_doubt = await self._decisions(record.key.namespace, approvals)
         platform, runtime_failure = choose_platform(record.spec, self._setup)
         said = evidence_of(
             record,
@@ -193,6 +193,7 @@ class Judge:
             pins=pins,
             approvals=decisions,
             approvals_remark=unproven,
+            approvals_in_doubt=in_doubt,
             network_isolated=True if network.status is Status.TRUE else None,
             advisories_synced_at=self._feed.synced_at,
         )
@@ -262,17 +263,21 @@ class Judge:
 
     async def _decisions(
         self, namespace: str, records: Sequence[ApprovalRecord]
-    ) -> tuple[tuple[Approval, ...], str]:
-        """Return the decisions that count, and why others do not; a denial counts whoever took it."""
+    ) -> tuple[tuple[Approval, ...], str, tuple[Approval, ...] | None]:
+        """Return the decisions that count, why others do not, and what would count if it were proven.
+
+        A denial counts whoever took it. The last is ``None`` unless nobody answered.
+        """
         found = decided(records)
         approved = [approval for approval in found if approval.approved]
-        if not approved or await self._approval_guard.in_force(namespace) is True:
-            return found, ""
+        proven = await self._approval_guard.in_force(namespace) if approved else True
+        if proven:
+            return found, "", None
         text = (
             f"{len(approved)} approval(s) do not count, since nothing here proves who gave them: install"
             " manifests/admission in this cluster."
         )
-        return denials(found), text
+        return denials(found), text, found if proven is None else None
 
     def _unsure(self, namespace: str, agent: AgentView, approvals: Sequence[ApprovalRecord]) -> bool:
         if agent.name is not None and self._guard.unsure(namespace):
@@ -318,7 +323,7 @@ class Judge:
         self._scan(judged.unscanned, evidence, record, waiter)
         wanted = _wanted(evidence, record, platform)
         failed = isinstance(evidence.resolution, Failure)
-        if job is Job.RESOLVE or (failed and self._stages.resolve_due(wanted)):
+        if job is Job.RESOLVE or (failed and self._stages.resolve_due(wanted, waiter)):
             previous = (record.status.get("lock") or {}).get("digest")
             self._stages.resolve(
                 wanted, previous_lock=previous, namespace=record.key.namespace, waiter=waiter
@@ -327,7 +332,7 @@ class Judge:
         lock = evidence.resolution
         if not isinstance(lock, Lock):
             return False
-        if job is Job.SCAN or self._stages.scan_due(lock, self._feed.revision_of(lock.names)):
+        if job is Job.SCAN or self._stages.scan_due(lock, self._feed.revision_of(lock.names), waiter):
             self._scan([lock], evidence, record, waiter)
             return True
         return False

@@ -184,7 +184,7 @@ class RunReconciler:
         lock, content = judged.assessment.lock, judged.assessment.content_digest
         wanted = plan.fetch or (plan.complete.reason == "Waiting" and judged.assessment.allowed)
         if wanted and lock is not None and content is not None:
-            if not self._tools.stages.fetch_due(lock, content, run.input_digest):
+            if not self._tools.stages.fetch_due(lock, content, run.input_digest, requeue.soon):
                 return
 
             async def deliver() -> None:

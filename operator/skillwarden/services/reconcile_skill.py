@@ -161,9 +161,7 @@ class SkillReconciler:
         lock, content = assessment.lock, assessment.content_digest
         if lock is None or content is None:
             return
-        if not self._tools.stages.fetch_due(lock, content):
-            # Another skill's try may have failed: only who asked is told when the next is due.
-            requeue.after(self._tools.timing.retry_limit.total_seconds())
+        if not self._tools.stages.fetch_due(lock, content, None, requeue.soon):
             return
         self._tools.stages.fetch(
             lock,

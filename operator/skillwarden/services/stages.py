@@ -102,6 +102,8 @@ class Stages:
         self._tries: dict[Hashable, int] = {}
         self._running: dict[Hashable, asyncio.Task[None]] = {}
         self._waiters: dict[Hashable, set[Waiter]] = {}
+        # Who is called when a failure may be asked about again.
+        self._patient: dict[Hashable, set[Waiter]] = {}
 
     # -- what is known ---------------------------------------------------------------------------------
 
@@ -187,24 +189,39 @@ class Stages:
         failed = self._failed.get(key)
         return failed.failure if failed is not None else None
 
-    def _due(self, key: Hashable) -> bool:
-        """Whether to ask for a stage that failed; also while somebody's try runs, to wait for its end."""
+    def _due(self, key: Hashable, waiter: Waiter | None) -> bool:
+        """Whether to ask for a stage that failed; also while somebody's try runs, to wait for its end.
+
+        A waiter is called when it is, whoever's try it was that failed.
+        """
+        if key in self._running:
+            return True
         failed = self._failed.get(key)
-        waits = failed is None or failed.retry_at is None or self._now() < failed.retry_at
-        return not waits or key in self._running
+        if failed is None or failed.retry_at is None:
+            return False
+        left = (failed.retry_at - self._now()).total_seconds()
+        if left > 0 and waiter is not None:
+            self._call_again(key, {waiter}, left)
+        return left <= 0
 
-    def resolve_due(self, wanted: Wanted) -> bool:
+    def resolve_due(self, wanted: Wanted, waiter: Waiter) -> bool:
         """Whether a resolution that did not get an answer should be tried again."""
-        return self._due(("resolve", self.key(wanted)))
+        return self._due(("resolve", self.key(wanted)), waiter)
 
-    def scan_due(self, lock: Lock, revision: str) -> bool:
+    def scan_due(self, lock: Lock, revision: str, waiter: Waiter) -> bool:
         """Whether a scan in which a scanner failed should be tried again."""
-        return self._due(("scan", lock.digest, revision))
+        return self._due(("scan", lock.digest, revision), waiter)
 
-    def fetch_due(self, lock: Lock, content_digest: str, input_digest: str | None = None) -> bool:
+    def fetch_due(
+        self,
+        lock: Lock,
+        content_digest: str,
+        input_digest: str | None = None,
+        waiter: Waiter | None = None,
+    ) -> bool:
         """Whether to ask for a fetch: the first, another try, or one that runs for another skill's sake."""
         key = ("fetch", lock.digest, content_digest, input_digest)
-        return self._due(key) or self._failed.get(key) is None
+        return self._due(key, waiter) or self._failed.get(key) is None
 
     # -- what is done ----------------------------------------------------------------------------------
 
@@ -339,9 +356,20 @@ class Stages:
             self._on_end(str(key[0]), loop.time() - started, outcome)
         for waiter in waiters:
             waiter()
-            if delay is not None:
-                # Once more when the failure may be asked about again.
-                loop.call_later(delay + 0.05, waiter)
+        if delay is not None:
+            self._call_again(key, waiters, delay)
+
+    def _call_again(self, key: Hashable, waiters: set[Waiter], seconds: float) -> None:
+        """Have them called once a failure may be asked about again; the first to ask sets the clock."""
+        if key not in self._patient:
+            # No longer than the longest back-off, be it that the clock was set back.
+            pause = min(seconds, self._retry_limit.total_seconds()) + 0.05
+            asyncio.get_running_loop().call_later(pause, self._call, key)
+        self._patient.setdefault(key, set()).update(waiters)
+
+    def _call(self, key: Hashable) -> None:
+        for waiter in self._patient.pop(key, ()):
+            waiter()
 
     def _delay(self, key: tuple[Hashable, ...], error: Exception, failure: Failure) -> float | None:
         """Return after how many seconds to try again; ``None``: it would end the same."""

@@ -59,7 +59,7 @@ class StrayCatcher:
             self._known[pod.uid] = record.owner
         if pod.deleting:
             return
-        if not self._owned(record.owner):
+        if not self._owned(record.owner) and not await self._owned_by_now(record.owner):
             await self._remove(namespace, name, pod.uid, "its owner is gone, or is none of ours")
         elif pod.tampered:
             await self._remove(namespace, name, pod.uid, _BROKEN)
@@ -92,6 +92,14 @@ class StrayCatcher:
             case "SkillRun":
                 found = self._store.runs.get(name)
         return found is not None and found.key.uid == owner.uid
+
+    async def _owned_by_now(self, owner: OwnerKey) -> bool:
+        """Ask the API server: the watches are each by themselves, and a Pod may be seen before its owner."""
+        kind = next((kind for kind in (Kind.SKILL, Kind.SKILL_RUN) if kind.kind == owner.kind), None)
+        if kind is None:
+            return False
+        body = await self._cluster.get(kind, name=owner.name, namespace=owner.namespace)
+        return body is not None and body["metadata"].get("uid") == owner.uid
 
     async def _remove(self, namespace: str, name: str, uid: str, why: str) -> None:
         log.warning("a stray pod is removed", namespace=namespace, pod=name, why=why)
