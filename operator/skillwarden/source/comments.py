@@ -36,6 +36,9 @@ _SH_TOKEN = re.compile(
     r"[^\n]*+(?:\n(?!\t*+(?P=end)\r?(?:\n|\Z))[^\n]*+)*+)"
     r"|(?P<comment>(?:\A|(?<=[ \t\n]))#(?!!)[^\n]*+)"
 )
+#: A line with those that it is continued on, and what continues it.
+_SH_LINE = re.compile(r"(?:[^\\\n]++|\\\r?\n|\\(?s:.)|\\\Z)++")
+_SH_CONTINUED = re.compile(r"(\\\r?\n)|\\(?s:.)")
 _SH_SURE = re.compile(r"(?m)^(?<!\\\n)[ \t]*+#(?!!)[^'\"`$\n]*+")
 
 
@@ -147,6 +150,16 @@ def shell_code(text: str) -> str:
 def shell_beyond_doubt(text: str) -> str:
     """Return shell code with only that blanked which is a comment even if all around it was misread."""
     return _SH_SURE.sub(lambda match: _blank(match[0]), text)
+
+
+def joined_lines(text: str) -> str:
+    """Return shell code with continued lines made one, as a shell does; later lines keep their number."""
+    return _SH_LINE.sub(lambda match: _joined(match[0]), text) if "\\" in text else text
+
+
+def _joined(line: str) -> str:
+    text = _SH_CONTINUED.sub(lambda match: "" if match[1] else match[0], line)
+    return text + "\n" * (line.count("\n") - text.count("\n"))
 
 
 def _blank(text: str) -> str:

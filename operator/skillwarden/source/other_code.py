@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import replace
 
 from skillwarden.domain.finding import Severity
 
 from .collect import Collector
-from .comments import JavaScript, shell_beyond_doubt, shell_code
+from .comments import JavaScript, joined_lines, shell_beyond_doubt, shell_code
 from .decode import decoded, unescaped
 from .signs import CONSTANTS, Sign
 
@@ -85,20 +87,35 @@ _STARTS_JS = re.compile(
 )
 #: Before a string that is run, whatever else the file does.
 _RUN_JS = re.compile(r"(?:\b(?:exec|spawn)\w*\s*\(\s*|(?<![\w$])\$)\Z")
+#: Between two strings that are added, perhaps with a value between them.
+_ADDED_JS = re.compile(r"['\"`]\s*+\+(?:\s*+([\w$.()\[\]]{1,80}+)\s*+\+)?\s*+['\"`]")
 #: Before a string that is told to somebody: how to install a tool, mostly.
 _TOLD_JS = re.compile(r"(?:\bconsole\.\w+|\bnew\s+\w*Error)\s*\(\s*\Z")
 _BEFORE = 60
 _SHORTEST_COMMAND = 9
 _SHORTEST_ENCODED = 24
 
+#: A command's words up to what ends it: as if no quote meant anything, or with what stands in quotes.
+_WORDS = (
+    r"(?=[^\n|]{0,900}+\|)"  # most have none: no need to read them with care
+    r"(?:[^\n|;&]{0,300}+(?=\|)"
+    r"|(?:\\.|[^\n|;&'\"\\]|'[^'\n]{0,300}+'|\"(?:[^\"\\\n]|\\.){0,300}+\"|['\"]){0,300}+)"
+)
+_PIPE = r"(?<!\|)\|(?!\|)&?\s*"
+#: Through some filters into what runs its input; an interpreter that is given code or a module reads data.
+_INTO_SHELL = (
+    rf"(?:{_PIPE}{_WORDS}){{0,2}}{_PIPE}(?:sudo\s+(?:-\S+\s+){{0,9}})?(?:\S{{0,40}}/)?(?:env\s+(?:\S+\s+)?)?"
+    r"(?:(?:ba|z|da|k|a)?sh\b|(?:python[0-9.]*|node|perl|ruby)(?:\s+-[uBEsSIqO]*){0,9}\s*(?=\Z|[\n;&|)'\"`>#]))"
+)
+
 _SHELL = (
     _sign(
         "download-and-run",
         Severity.CRITICAL,
         "runs what it downloads, unseen",
-        r"\b(?:curl|wget|fetch)\b[^\n|;&]{0,300}\|\s*(?:sudo\s+)?(?:env\s+\S+\s+)?(?:ba|z|da|k)?sh\b"
+        rf"\b(?:curl|wget|fetch)\b{_WORDS}{_INTO_SHELL}"
         r"|\b(?:ba|z|da)?sh\s+-c\s+[\"']?\$\((?:curl|wget)|\bsource\s+<\((?:curl|wget)|\beval\s+[\"']?\$\((?:curl|wget)"
-        r"|\b(?:curl|wget)\b[^\n|;&]{0,300}\|\s*(?:sudo\s+)?(?:python3?|node|perl|ruby)\b",
+        r"|\b(?:ba|z|da)?sh\s+(?:-\w+\s+)*<\((?:curl|wget)",
     ),
     _sign(
         "encoded-code",
@@ -142,6 +159,18 @@ _SHELL = (
 #: What is looked for in what reads as a comment, too.
 _GRAVE_SHELL = _SHELL[:3]
 _TOLD_SHELL = tuple(replace(sign, severity=Severity.HIGH) for sign in _GRAVE_SHELL)
+#: One command with its words, and what they say of where it saves something.
+_COMMAND = re.compile(r"(?:\\(?s:.)|'[^'\n]*+'|\"(?:[^\"\\\n]|\\.)*+\"|[^\n|;&'\"\\]++|['\"\\])++")
+_DOWNLOADS = re.compile(r"\b(?:curl|wget)\b")
+_SAVED = re.compile(
+    r"(?:\s-[a-zA-Z]{0,8}[oO]\s*|\s--output(?:-document)?[ =]|>\s*)['\"]?([^\s'\";|&<>]{1,200})"
+)
+_RUN = re.compile(
+    r"(?:(?<![\w.-])(?:(?:ba|z|da|k)?sh|python[0-9.]*|node|perl|ruby|source)|(?m:^|[;&|])[ \t]*+\."
+    r"|\bchmod[ \t]+(?:[ugoa]*\+[rwX]*x|[0-7]{0,3}[1357][0-7]{0,2}))"
+    r"[ \t]+(?:-\w+[ \t]+){0,9}['\"]?([^\s'\";|&<>]{1,200})"
+    r"|(?:(?m:^)|[;&|(]|\bthen\b|\bdo\b|\bexec\b|\bsudo\b)[ \t]*+['\"]?(\.{0,2}/[^\s'\";|&<>()]{1,200})"
+)
 _SENDS_SH = re.compile(
     r"\bcurl\b[^\n]{0,300}(?:\s-(?:d|F|T)\b|\s--(?:data|form|upload-file)|@)|\bwget\b[^\n]{0,200}--post|\bnc\b|\bscp\b"
 )
@@ -171,17 +200,34 @@ def _strings_javascript(read: JavaScript, into: Collector) -> None:
     starts = bool(_STARTS_JS.search(text))
     lines = [match.start() for match in re.finditer("\n", text)]
     for start, end in read.strings:
-        line = bisect_left(lines, start) + 1
         if end - start >= _SHORTEST_ENCODED:
             for inner in decoded(text[start:end]):
-                hidden = into.inside(line=line, note="decoded:")
+                hidden = into.inside(line=bisect_left(lines, start) + 1, note="decoded:")
                 hidden.signs(inner, (*CONSTANTS, *_JS, *_GRAVE_SHELL))
-        # A piece that follows code in a template is looked at in the whole of it.
-        if end - start >= _SHORTEST_COMMAND and text[start - 1] in "'\"`":
+    for start, command in _sums(read):
+        if len(command) >= _SHORTEST_COMMAND:
             before = text[max(0, start - _BEFORE) : start - 1]
             run = bool(_RUN_JS.search(before)) or (starts and not _TOLD_JS.search(before))
-            command = into.inside(line=line, note="in a string:")
-            command.signs(unescaped(text[start:end]), _GRAVE_SHELL if run else _TOLD_SHELL)
+            inside = into.inside(line=bisect_left(lines, start) + 1, note="in a string:")
+            inside.signs(joined_lines(command), _GRAVE_SHELL if run else _TOLD_SHELL)
+
+
+def _sums(read: JavaScript) -> Iterator[tuple[int, str]]:
+    """Yield where each string begins and what it says, together with those that are added to it."""
+    text = read.text
+    begun, said, ended = -1, list[str](), -1
+    for start, end in read.strings:
+        if text[start - 1] not in "'\"`":
+            continue  # a piece that follows code in a template is looked at in the whole of it
+        if ended < start and (added := _ADDED_JS.fullmatch(text, ended, start)):
+            said += [added[1] or "", unescaped(text[start:end])]
+        else:
+            if said:
+                yield begun, "".join(said)
+            begun, said = start, [unescaped(text[start:end])]
+        ended = end
+    if said:
+        yield begun, "".join(said)
 
 
 def _grave_javascript(code: str, into: Collector) -> None:
@@ -221,9 +267,10 @@ def _exfiltration_javascript(code: str, into: Collector) -> None:
 
 def look_shell(text: str, into: Collector) -> None:
     """Look at a shell script, or at a command such as a lifecycle script."""
-    code = shell_beyond_doubt(shell_code(text))
+    code = joined_lines(shell_beyond_doubt(shell_code(text)))
     into.signs(code, _SHELL)
     into.signs(code, CONSTANTS)
+    _downloaded_and_run(code, into)
     sends = _SENDS_SH.search(code)
     if sends and (into.has("credential-path", "metadata-service") or _ALL_ENV_SH.search(code)):
         into.add(
@@ -233,8 +280,24 @@ def look_shell(text: str, into: Collector) -> None:
             "reads credentials or the whole environment, and sends",
         )
     doubtful = Collector(into.path, milder=True, note=_DOUBT)
-    doubtful.signs(shell_beyond_doubt(text), _GRAVE_SHELL)
+    doubtful.signs(joined_lines(shell_beyond_doubt(text)), _GRAVE_SHELL)
     _keep(doubtful, into)
+
+
+def _downloaded_and_run(code: str, into: Collector) -> None:
+    """Look for files that are run after they were downloaded."""
+    if not _DOWNLOADS.search(code):
+        return
+    saved: dict[str, int] = {}
+    for command in _COMMAND.finditer(code):
+        if _DOWNLOADS.search(code, *command.span()):
+            for match in _SAVED.finditer(code, *command.span()):
+                saved.setdefault(posixpath.normpath(match[1]), command.end())
+    for match in _RUN.finditer(code):
+        began = saved.get(posixpath.normpath(match[1] or match[2]))
+        if began is not None and began <= match.start():
+            into.add("download-and-run", Severity.HIGH, _line(code, match), "runs a file that it downloaded")
+            return
 
 
 def _keep(doubtful: Collector, into: Collector) -> None:
