@@ -59,12 +59,7 @@ class Closure:
         self.nodes = tuple(Node(position, package) for position, package in enumerate(lock.packages))
         self.ids: frozenset[PackageId] = frozenset(package.id for package in lock.packages)
         self.opinions: weakref.WeakKeyDictionary[Policy, Opinions] = weakref.WeakKeyDictionary()
-        places = {node.package.id: node.position for node in self.nodes}
-        self.children: tuple[list[int], ...] = tuple([] for _ in self.nodes)
-        for node in self.nodes:
-            for parent in node.package.parents:
-                if (place := places.get(parent)) is not None:
-                    self.children[place].append(node.position)
+        self.children = lock.children
 
     @cached_property
     def by_id(self) -> dict[PackageId, Node]:

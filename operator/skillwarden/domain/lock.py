@@ -190,23 +190,31 @@ class Lock:
         return frozenset((package.id.ecosystem, package.id.name) for package in self.packages)
 
     @cached_property
+    def children(self) -> tuple[tuple[int, ...], ...]:
+        """For each package the positions (in ``packages``) of what it requires, in order."""
+        places = {package.id: place for place, package in enumerate(self.packages)}
+        found: tuple[list[int], ...] = tuple([] for _ in self.packages)
+        for place, package in enumerate(self.packages):
+            for parent in package.parents:
+                if (above := places.get(parent)) is not None:
+                    found[above].append(place)
+        return tuple(map(tuple, found))
+
+    @cached_property
     def paths(self) -> Mapping[PackageId, tuple[str, ...]]:
         """For each package the shortest chain of names from a declared package to it, itself included."""
-        children: dict[PackageId, list[PackageId]] = {}
-        for package in self.packages:
-            for parent in package.parents:
-                children.setdefault(parent, []).append(package.id)
-        found: dict[PackageId, tuple[str, ...]] = {}
-        queue: deque[tuple[PackageId, tuple[str, ...]]] = deque(
-            (package.id, (package.id.name,)) for package in self.packages if package.direct
-        )
+        names = [package.id.name for package in self.packages]
+        found: dict[int, tuple[str, ...]] = {
+            place: (names[place],) for place, package in enumerate(self.packages) if package.direct
+        }
+        queue = deque(found)
         while queue:
-            id_, path = queue.popleft()
-            if id_ in found:
-                continue
-            found[id_] = path
-            queue.extend((child, (*path, child.name)) for child in sorted(children.get(id_, ())))
-        return {package.id: found.get(package.id, (package.id.name,)) for package in self.packages}
+            place = queue.popleft()
+            for child in self.children[place]:
+                if child not in found:
+                    found[child] = (*found[place], names[child])
+                    queue.append(child)
+        return {package.id: found.get(place, (names[place],)) for place, package in enumerate(self.packages)}
 
     def to_json(self) -> dict[str, Any]:
         """Return the record that the depot keeps and the sandbox verifies; ``from_json`` reads it."""

@@ -78,6 +78,10 @@ class PackageId:
     name: str
     version: str
 
+    def __hash__(self) -> int:
+        # Of what tells most apart, and keeps its own hash: a closure's edges are looked up by the million.
+        return hash((self.name, self.version))
+
     @classmethod
     def of(cls, ecosystem: Ecosystem, name: str, version: str) -> PackageId:
         """Normalise name and version."""
