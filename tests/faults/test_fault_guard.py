@@ -172,3 +172,12 @@ async def test_approvals_count_by_themselves_once_it_is_proven_who_gave_them(
     policies.in_force.add(Kind.PACKAGE_APPROVAL)
     await until_effect("Approved")
     await user.until_skill("demo", Ready="Ready")
+    # An operator that begins while nobody answers says nothing else of it, and decides nothing.
+    await asyncio.to_thread(world.run, world.stop_operator())
+    policies.silent = 10_000
+    await asyncio.to_thread(world.run, world.start_operator())
+    await user.until_skill("demo", Compliant="NoVerdict")
+    await settled(world)
+    await until_effect("Approved")
+    policies.silent = 0
+    await user.until_skill("demo", Ready="Ready")

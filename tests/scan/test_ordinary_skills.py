@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from skillwarden.domain.finding import Severity
-from skillwarden.domain.skill import SourceFile
+from skillwarden.domain.skill import Invocation, SourceFile
 from skillwarden.source.look import source_findings
 
 SCRIPTS = {
@@ -165,7 +165,9 @@ subprocess.run([sys.executable, "-c", "import platform; print(platform.python_ve
 
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS.keys())
 def test_an_ordinary_skill_needs_nobody(script: str) -> None:
-    found = source_findings([SourceFile("main.py", script.encode())], ["python", "main.py", "input.txt"])
+    found = source_findings(
+        [SourceFile("main.py", script.encode())], Invocation(("python", "main.py", "input.txt"))
+    )
     assert not [item for item in found if item.severity in {Severity.CRITICAL, Severity.HIGH}]
 
 
@@ -190,5 +192,5 @@ def test_an_ordinary_entrypoint_needs_nobody(command: list[str]) -> None:
         SourceFile("index.mjs", b"console.log(1)\n"),
         SourceFile("main.py", b"print(1)\n"),
     ]
-    found = source_findings(files, command)
+    found = source_findings(files, Invocation(tuple(command)))
     assert not [item for item in found if item.severity in {Severity.CRITICAL, Severity.HIGH}]

@@ -14,7 +14,7 @@ from skillwarden.domain.finding import Finding, FindingKind
 from skillwarden.domain.lock import Platform, resolution_key
 from skillwarden.domain.package import Ecosystem, PackageId
 from skillwarden.domain.policy import Maturity, PolicyRef
-from skillwarden.domain.skill import ConfigMapSource
+from skillwarden.domain.skill import ConfigMapSource, Invocation
 from skillwarden.domain.verdict import PendingApproval
 from skillwarden.services.approvals import request_body
 from skillwarden.services.records import (
@@ -160,7 +160,7 @@ async def test_what_the_entrypoint_runs_of_a_configmap_is_found() -> None:
     packed = pack(configmap_files({"data": RUNS_DATA}))
     source = ConfigMapSource("code", digest_of(packed).removeprefix("sha256:"))
     sources = ConfigMapSources(OneConfigMap(), look=source_findings)  # type: ignore[arg-type]  # as much as is asked
-    seen = await sources.look("default", source, command=["bash", "job.dat"])
+    seen = await sources.look("default", source, invocation=Invocation(("bash", "job.dat")))
     assert isinstance(seen, tuple)
     assert [finding.place for finding in seen[0]] == ["job.dat:1"]
 

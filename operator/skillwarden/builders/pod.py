@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..domain import naming
+from ..domain.content import invocation_digest
 from ..domain.errors import InvalidInputError
 from ..domain.lock import Platform
 from ..domain.policy import Resources
@@ -142,6 +143,7 @@ def build_pod(request: PodRequest) -> dict[str, Any]:
     annotations = {
         naming.ANNOTATION_LOCK: request.lock_digest,
         naming.ANNOTATION_CONTENT: request.content_digest,
+        naming.ANNOTATION_INVOCATION: invocation_digest(request.spec.invocation),
         **({} if request.input_digest is None else {ANNOTATION_INPUT: request.input_digest}),
         ANNOTATION_SPEC: spec_hash(spec),
     }
@@ -228,9 +230,9 @@ def _skill_container(request: PodRequest) -> dict[str, Any]:
         "name": SKILL_CONTAINER,
         "image": request.images.runtime,
         "imagePullPolicy": request.images.pull_policy,
-        "command": list(request.spec.command),
+        "command": [_literal(word) for word in request.spec.command],
         "workingDir": source,
-        "env": [{"name": name, "value": value} for name, value in env],
+        "env": [{"name": name, "value": _literal(value)} for name, value in env],
         "resources": _resources(request.spec.sandbox.resources),
         "securityContext": container_security(),
         # A file of its own beside the read-only mounts: the kubelet binds it there under a read-only root.
@@ -249,6 +251,11 @@ def _skill_container(request: PodRequest) -> dict[str, Any]:
             {"name": _SCRATCH, "mountPath": "/tmp"},  # noqa: S108 - an emptyDir, not the node's
         ],
     }
+
+
+def _literal(text: str) -> str:
+    """Return what a kubelet makes the text of: it would replace ``$(NAME)``, which nobody looked into."""
+    return text.replace("$", "$$")
 
 
 def container_security() -> dict[str, Any]:

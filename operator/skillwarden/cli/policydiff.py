@@ -158,7 +158,7 @@ async def _labels(gateway: Gateway, namespace: str | None) -> dict[str, Mapping[
 async def _source(sources: ConfigMapSources, record: SkillRecord) -> tuple[SourceFinding, ...] | None:
     if record.spec is None or not isinstance(record.spec.source, ConfigMapSource):
         return record.source_findings
-    seen = await sources.look(record.key.namespace, record.spec.source, command=record.spec.command)
+    seen = await sources.look(record.key.namespace, record.spec.source, invocation=record.spec.invocation)
     return seen[0] if isinstance(seen, tuple) else None
 
 

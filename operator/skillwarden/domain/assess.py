@@ -105,6 +105,8 @@ class Evidence:
         Why the source, the runtime or the object itself cannot be used.
     content_digest
         Of the skill's files; ``None`` where they cannot be used.
+    invocation_digest
+        Of what the container is started with; empty where the spec cannot be read.
     source_findings
         What was found in these files; ``None``: nobody looked, and nothing is allowed.
     platform
@@ -140,6 +142,7 @@ class Evidence:
     source_failure: Failure | None = None
     runtime_failure: Failure | None = None
     content_digest: str | None = None
+    invocation_digest: str = ""
     source_findings: tuple[SourceFinding, ...] | None = None
     platform: Platform | None = None
     pins: Pins | None = None
@@ -171,9 +174,7 @@ class Assessment:
         ``None`` while a stage before it has not ended.
     lock
         The closure, once known.
-    content_digest
-        As in the evidence.
-    scan
+    content_digest, invocation_digest, scan
         As in the evidence.
     job
         What would bring it further; ``None``: nothing but a change of the world.
@@ -194,6 +195,7 @@ class Assessment:
     verdict: Verdict | None = None
     lock: Lock | None = None
     content_digest: str | None = None
+    invocation_digest: str = ""
     scan: ScanResult | None = None
     job: Job | None = None
     retry: bool = False
@@ -204,6 +206,14 @@ class Assessment:
     def allowed(self) -> bool:
         """Whether the skill may be launched now."""
         return self.verdict is not None and self.verdict.allowed and self.accepted.status is Status.TRUE
+
+    def starts_as(self, content_digest: str, invocation_digest: str) -> bool:
+        """Whether something runs the very files, by the command, that are judged.
+
+        Pods of earlier operators do not say what they were started with.
+        """
+        started = invocation_digest in {"", self.invocation_digest}
+        return content_digest == self.content_digest and started
 
     def may_be_of(self, lock_digest: str) -> bool:
         """Whether a lock is the one that is judged, so far as that is known."""
@@ -271,6 +281,7 @@ def _assess(evidence: Evidence) -> Assessment:
         compliant=_no_verdict("The skill cannot be judged yet."),
         maturity=maturity,
         content_digest=evidence.content_digest,
+        invocation_digest=evidence.invocation_digest,
     )
     if start.accepted.status is not Status.TRUE:
         retry = evidence.source_failure is not None and evidence.source_failure.retryable

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from .errors import InvalidInputError
-from .skill import SourceFile
+from .skill import Invocation, SourceFile
 
 #: Bytes of all files together (DESIGN 3, Skill): with base64 it stays well under an object's 1.5 MiB.
 MAX_SOURCE_BYTES = 192 * 1024
@@ -101,9 +101,12 @@ def content_digest(files: Iterable[SourceFile]) -> str:
     return digest_of(pack(files))
 
 
-def command_digest(command: Sequence[str]) -> str:
-    """Return the digest of what a container runs."""
-    return digest_of(json.dumps(list(command), separators=(",", ":"), ensure_ascii=True).encode("ascii"))
+def invocation_digest(invocation: Invocation) -> str:
+    """Return the digest of what a container is started with: its command, and variables where there are."""
+    said: list[object] = list(invocation.command)
+    if invocation.env:
+        said = [said, [list(pair) for pair in invocation.env]]
+    return digest_of(json.dumps(said, separators=(",", ":"), ensure_ascii=True).encode("ascii"))
 
 
 def run_digest(content_digest: str, command: str) -> str:

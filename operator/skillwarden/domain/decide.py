@@ -140,7 +140,8 @@ def _why_remove(
     if suspended:
         return "the skill is suspended"
     if not assessment.allowed:
-        if assessment.holds(pod.lock_digest) and pod.content_digest == assessment.content_digest:
+        same = assessment.starts_as(pod.content_digest, pod.invocation_digest)
+        if same and assessment.holds(pod.lock_digest):
             return None
         why = assessment.fallen.get(pod.lock_digest) or assessment.compliant.reason
         return f"the skill may not run: {why}"

@@ -112,11 +112,12 @@ def _why_stop(world: RunWorld, pod: ObservedPod) -> ConditionDraft | None:
     assessment = world.assessment
     if assessment is None:
         return _failed(RunCompleteReason.NOT_ALLOWED, "The skill is gone.")
-    if pod.content_digest != assessment.content_digest or not assessment.may_be_of(pod.lock_digest):
+    same = assessment.starts_as(pod.content_digest, pod.invocation_digest)
+    if not same or not assessment.may_be_of(pod.lock_digest):
         return _failed(
             RunCompleteReason.SUPERSEDED,
-            "The skill's packages or source changed, so the verdict that it was launched under is void."
-            " Start another run.",
+            "The skill's packages, source, command or variables changed, so the verdict that it was launched"
+            " under is void. Start another run.",
         )
     if not assessment.allowed and not assessment.holds(pod.lock_digest):
         why = assessment.fallen.get(pod.lock_digest) or assessment.compliant.message

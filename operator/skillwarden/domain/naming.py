@@ -22,6 +22,7 @@ LABEL_CONTENT = PREFIX + "content"
 ANNOTATION_REFRESH = PREFIX + "refresh"
 ANNOTATION_LOCK = PREFIX + "lock-digest"
 ANNOTATION_CONTENT = PREFIX + "content-digest"
+ANNOTATION_INVOCATION = PREFIX + "invocation-digest"
 
 _INVALID = re.compile(r"[^a-z0-9-]+")
 MAX_NAME = 63

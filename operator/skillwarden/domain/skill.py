@@ -134,6 +134,22 @@ class Sandbox:
 
 
 @dataclass(frozen=True, slots=True)
+class Invocation:
+    """What a skill's container is started with.
+
+    Attributes
+    ----------
+    command
+        Word by word.
+    env
+        The variables that the author sets.
+    """
+
+    command: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SkillSpec:
     """What a Skill asks for.
 
@@ -175,6 +191,11 @@ class SkillSpec:
     node_requirements: tuple[str, ...] = ()
     node_manager: NodeManager = NodeManager.NPM
     sandbox: Sandbox = field(default_factory=Sandbox)
+
+    @property
+    def invocation(self) -> Invocation:
+        """What its container is started with."""
+        return Invocation(self.command, self.sandbox.env)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,8 @@ class ObservedPod:
         Which.
     spec_hash
         Hash of the spec that we asked for, from its annotation.
-    lock_digest, content_digest
-        What it was launched for, from its annotations.
+    lock_digest, content_digest, invocation_digest
+        What it was launched for, from its annotations; the last is empty for Pods of earlier operators.
     tampered
         Whether its labels, annotations or images are not what we made: it is removed.
     phase, ready, deleting
@@ -65,6 +65,7 @@ class ObservedPod:
     spec_hash: str = ""
     lock_digest: str = ""
     content_digest: str = ""
+    invocation_digest: str = ""
     tampered: bool = False
     phase: PodPhase = PodPhase.PENDING
     ready: bool = False

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ..domain.assess import AgentView, Evidence, Failure
+from ..domain.content import invocation_digest
 from ..domain.lock import Platform
 from ..domain.policy import Policy
 from ..domain.skill import Sandbox
@@ -40,6 +41,7 @@ def evidence_of(
         source_findings=record.source_findings,
         runtime_failure=runtime_failure,
         content_digest=record.content_digest,
+        invocation_digest=invocation_digest(record.spec.invocation) if record.spec else "",
         pins=record.pins,
         platform=platform,
         agent=agent,

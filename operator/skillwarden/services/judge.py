@@ -213,7 +213,10 @@ class Judge:
         """Judge the locks that Pods run on, where the skill's own is not known."""
         fallen: dict[str, str] = {}
         unscanned: list[Lock] = []
-        for digest in sorted(self._running_locks(record)):
+        running = sorted(self._running_locks(record))
+        if running and evidence.source_failure is not None:
+            evidence = replace(evidence, source_findings=await self._remembered(record, evidence))
+        for digest in running:
             lock = await self._stages.lock(digest)
             if lock is None:
                 continue
@@ -225,6 +228,13 @@ class Judge:
         if fallen:
             judged = replace(judged, fallen=fallen).with_remark(f"What ran may not: {min(fallen.values())}")
         return judged, tuple(unscanned)
+
+    async def _remembered(self, record: SkillRecord, evidence: Evidence) -> tuple[SourceFinding, ...] | None:
+        """Return what is found in the files that run, which the skill gives no more: the depot has them."""
+        if record.spec is None or evidence.content_digest is None:
+            return None
+        packed = await self._stages.content(evidence.content_digest)
+        return None if packed is None else await self._sources.look_at(packed, record.spec.invocation)
 
     def _running_locks(self, record: SkillRecord) -> set[str]:
         pods = list(self._store.pods_of("Skill", record.key))
@@ -255,7 +265,7 @@ class Judge:
             seen = await self._sources.look(
                 record.key.namespace,
                 record.spec.source,
-                command=record.spec.command,
+                invocation=record.spec.invocation,
                 pins=lambda files: read_pins(files, manager=manager, declared=declared),
             )
             return (seen, None, None) if isinstance(seen, Failure) else (None, *seen)

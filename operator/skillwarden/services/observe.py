@@ -10,6 +10,7 @@ from ..api.v1alpha1 import GROUP
 from ..builders.metadata import ANNOTATION_SPEC
 from ..domain.naming import (
     ANNOTATION_CONTENT,
+    ANNOTATION_INVOCATION,
     ANNOTATION_LOCK,
     COMPONENT_SANDBOX,
     LABEL_COMPONENT,
@@ -134,6 +135,7 @@ def pod_record(body: Body, *, seal_key: bytes) -> PodRecord:
         spec_hash=annotations.get(ANNOTATION_SPEC, ""),
         lock_digest=annotations.get(ANNOTATION_LOCK, ""),
         content_digest=annotations.get(ANNOTATION_CONTENT, ""),
+        invocation_digest=annotations.get(ANNOTATION_INVOCATION, ""),
         tampered=not is_sealed(body, key=seal_key),
         phase=_phase(status.get("phase")),
         ready=(conditions.get("Ready") or {}).get("status") == "True",

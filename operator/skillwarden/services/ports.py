@@ -14,7 +14,7 @@ from ..domain.finding import Finding, ScannerName, ScanResult
 from ..domain.lock import Lock, Platform
 from ..domain.package import DeclaredPackage, Ecosystem, PackageId
 from ..domain.pins import Pins
-from ..domain.skill import SourceFile
+from ..domain.skill import Invocation, SourceFile
 from ..domain.source_finding import SourceFinding
 from ..kube.kinds import Kind
 
@@ -170,7 +170,7 @@ class Audit(Protocol):
 
 
 #: Looks at a skill's files, and at what its command runs.
-SourceFindings = Callable[[Sequence[SourceFile], Sequence[str]], tuple[SourceFinding, ...]]
+SourceFindings = Callable[[Sequence[SourceFile], Invocation], tuple[SourceFinding, ...]]
 NameFindings = Callable[[Sequence[DeclaredPackage]], tuple[Finding, ...]]
 Now = Callable[[], datetime]
 

@@ -88,7 +88,9 @@ class ApprovalReconciler:
         if not askers and record.request.decision is None:
             await self._retire(record, requeue)
             return
-        guarded = await self._guard.in_force(namespace) is True
+        answer = await self._guard.in_force(namespace)
+        # Where nobody answers, what was said stands; no verdict is made from it.
+        guarded = answer is True or (answer is None and _said(record) == Effect.APPROVED)
         newer = tuple(
             other.request
             for other in self._store.approvals.grouped(namespace)
@@ -146,7 +148,7 @@ class ApprovalReconciler:
             requeue=requeue,
         ):
             return
-        before = next((str(item.get("reason")) for item in observed), "")
+        before = _said(record)
         if before != effect:
             decided = record.request is not None and effect in {Effect.APPROVED, Effect.DENIED}
             decision = record.request.decision if record.request and decided else None
@@ -186,3 +188,8 @@ class ApprovalReconciler:
             expires=timestamp(decision.expires_at) if decision and decision.expires_at else None,
             **more,
         )
+
+
+def _said(record: ApprovalRecord) -> str:
+    """Return what its status says that it does, or ``""``."""
+    return next((str(item.get("reason")) for item in record.status.get("conditions") or []), "")

@@ -268,7 +268,7 @@ def skill_record(
         spec=_without_files(spec),
         content_digest=content_digest,
         source_findings=(
-            source_findings(spec.source.files, spec.command)
+            source_findings(spec.source.files, spec.invocation)
             if source_findings is not None and isinstance(spec.source, InlineSource)
             else None
         ),

@@ -14,7 +14,7 @@ from ..domain.conditions import AcceptedReason
 from ..domain.content import digest_of, pack, unpack
 from ..domain.errors import IntegrityError, InvalidInputError, UnavailableError
 from ..domain.pins import Pins
-from ..domain.skill import ConfigMapSource, InlineSource, SkillKey, SourceFile
+from ..domain.skill import ConfigMapSource, InlineSource, Invocation, SkillKey, SourceFile
 from ..domain.source_finding import SourceFinding
 from ..kube.errors import ApiError
 from ..kube.kinds import Kind
@@ -89,7 +89,7 @@ class ConfigMapSources:
         namespace: str,
         source: ConfigMapSource,
         *,
-        command: Sequence[str],
+        invocation: Invocation,
         pins: PinsOf = lambda _: None,
     ) -> Failure | tuple[tuple[SourceFinding, ...], Pins | None]:
         """Return what is found in a pinned ConfigMap and what its lockfile pins, or why it cannot be used."""
@@ -102,7 +102,11 @@ class ConfigMapSources:
         except (UnavailableError, ApiError) as error:
             text = f"ConfigMap {namespace}/{source.name} cannot be read: {error.message}"
             return Failure(AcceptedReason.INVALID_SOURCE, text, retryable=True)
-        return await asyncio.to_thread(self._look, files, command), pinned
+        return await asyncio.to_thread(self._look, files, invocation), pinned
+
+    async def look_at(self, packed: bytes, invocation: Invocation) -> tuple[SourceFinding, ...]:
+        """Return what is found in files that were packed before."""
+        return await asyncio.to_thread(self._look, unpack(packed), invocation)
 
 
 async def read_source(cluster: Cluster, sources: ConfigMapSources, key: SkillKey, *, digest: str) -> bytes:

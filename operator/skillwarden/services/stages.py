@@ -151,6 +151,14 @@ class Stages:
                 self._running_locks.put(digest, lock)
         return lock
 
+    async def content(self, digest: str) -> bytes | None:
+        """Return a skill's packed files, or ``None``: the depot has them not, or does not answer."""
+        try:
+            return await self.depot.get_content(digest)
+        except SkillwardenError as error:
+            log.warning("a skill's files cannot be read", content=digest, error=str(error))
+            return None
+
     async def scan_result(
         self, lock: Lock, revision: str, required: frozenset[ScannerName]
     ) -> ScanResult | None:

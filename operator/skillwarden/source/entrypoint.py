@@ -7,13 +7,17 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from skillwarden.domain.skill import SourceFile
+from skillwarden.domain.skill import Invocation, SourceFile
 
 from . import python_code
 from .commands import Place, Run, runs_of_words
 
 #: What a finding in the command itself names instead of a file.
 PLACE = "entrypoint.command"
+VARIABLE = "sandbox.env[{}]"
+_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
+#: In a text that is no shell's and may be JavaScript.
+_JAVASCRIPT = re.compile(r"\b(?:require|import|eval|fetch|Function)\s*\(|\bprocess\.")
 #: Where the files are in the sandbox, without the first slash, and where packages are: scanners see to those.
 _FOLDER = "skill/src"
 _PACKAGES = ("/skill/env/", "/skill/node_modules/")
@@ -27,7 +31,7 @@ _WORDS = re.compile(r"[\s;<>|&()\"'`]+")
 
 
 def started(
-    files: Sequence[SourceFile], command: Sequence[str]
+    files: Sequence[SourceFile], invocation: Invocation
 ) -> tuple[list[tuple[SourceFile, str]], list[str]]:
     """Return what a command runs, with the language that each is run as, and what nobody can look into.
 
@@ -35,9 +39,34 @@ def started(
     ----------
     files
         The skill's.
-    command
-        Word by word. What stands in it as code is a file at ``PLACE``.
+    invocation
+        What stands in the command as code is a file at ``PLACE``, and each variable one at ``VARIABLE``.
     """
+    pieces = [
+        piece
+        for name, value in invocation.env
+        for piece in _as(SourceFile(VARIABLE.format(name), value.encode("utf-8", "replace")), "")
+    ]
+    unseen: list[str] = []
+    # As it is, and as a shell among its words makes it.
+    for command in dict.fromkeys((invocation.command, _with_variables(invocation))):
+        more, unread = _started(files, command)
+        pieces += more
+        unseen += unread
+    return list(dict.fromkeys(pieces)), unseen
+
+
+def _with_variables(invocation: Invocation) -> tuple[str, ...]:
+    values = dict(invocation.env)
+    return tuple(
+        _VARIABLE.sub(lambda match: values.get(match[1] or match[2], match[0]), word)
+        for word in invocation.command
+    )
+
+
+def _started(
+    files: Sequence[SourceFile], command: Sequence[str]
+) -> tuple[list[tuple[SourceFile, str]], list[str]]:
     if not command:
         return [], []
     known = {f"{_FOLDER}/{file.path}": file for file in files}
@@ -83,9 +112,12 @@ def _as(file: SourceFile, language: str) -> Iterator[tuple[SourceFile, str]]:
     if language:
         yield file, language
         return
+    text = file.content.decode("utf-8", "replace")
     yield file, "shell"
-    if python_code.parse(file.content.decode("utf-8", "replace")) is not None:
+    if python_code.parse(text) is not None:
         yield file, "python"
+    elif _JAVASCRIPT.search(text):
+        yield file, "javascript"
 
 
 def _package(file: SourceFile | None) -> tuple[Mapping[str, str], str]:

@@ -9,9 +9,9 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from skillwarden.domain.content import command_digest
+from skillwarden.domain.content import invocation_digest
 from skillwarden.domain.finding import Severity
-from skillwarden.domain.skill import SourceFile
+from skillwarden.domain.skill import Invocation, SourceFile
 from skillwarden.domain.source_finding import SourceFinding, gravest_first
 
 from . import entrypoint, other_code, python_code
@@ -19,6 +19,9 @@ from .collect import Collector
 from .encoding import code_text
 from .signs import HIDDEN, TEXTS
 
+NOTHING = Invocation()
+#: Rules on code that does what it is told while it runs.
+_BY_VARIABLES = frozenset({"dynamic-code", "encoded-code", "import-by-name", "shell", "subprocess"})
 #: More than a person reads.
 MAX_FINDINGS = 200
 #: What was found in files that were seen before, by their digest: a relist brings each of them again.
@@ -42,33 +45,41 @@ _FENCED_PYTHON = frozenset({"python", "py", "python3"})
 _FENCED_JAVASCRIPT = frozenset({"javascript", "js", "typescript", "ts", "node"})
 
 
-def source_findings(files: Iterable[SourceFile], command: Sequence[str] = ()) -> tuple[SourceFinding, ...]:
+def source_findings(
+    files: Iterable[SourceFile], invocation: Invocation = NOTHING
+) -> tuple[SourceFinding, ...]:
     """Return what a person should see of a skill's files and of what is run of them, gravest first.
 
     Parameters
     ----------
     files
         All of them; what is not text is told by its kind where that matters, and else passed over.
-    command
-        What the container runs, word by word; what it says itself is found at ``entrypoint.command``.
+    invocation
+        What the container is started with; what that says itself is found at ``entrypoint.command`` and
+        ``sandbox.env``.
     """
     files = tuple(files)
+    said = invocation_digest(invocation)
     found = [finding for file in files for finding in _file(file)]
-    return _gravest([*found, *_run(files, command)])
+    if invocation.env:
+        # What such code does may stand in a variable: whoever accepts it accepts these.
+        found = [replace(item, command=said) if item.rule in _BY_VARIABLES else item for item in found]
+    found += [replace(finding, command=said) for finding in _run(files, invocation)]
+    return _gravest(found)
 
 
-def _run(files: Sequence[SourceFile], command: Sequence[str]) -> Iterable[SourceFinding]:
+def _run(files: Sequence[SourceFile], invocation: Invocation) -> list[SourceFinding]:
     """Return what is found because the command runs it: in itself, and in files that do not look it."""
-    pieces, unseen = entrypoint.started(files, command)
+    pieces, unseen = entrypoint.started(files, invocation)
+    invented = {file.path for file, _ in pieces} - {file.path for file in files}
     about = Collector(entrypoint.PLACE)
     for position, text in enumerate(dict.fromkeys(unseen)):
         about.add("unreadable-code", Severity.HIGH, position + 1, text)
     found = list(about.found.values())
     for file, language in pieces:
-        if file.path == entrypoint.PLACE or language != language_of(file):
+        if file.path in invented or language != language_of(file):
             found += _file(file, language)
-    said = command_digest(command)
-    return [replace(finding, command=said) for finding in found]
+    return found
 
 
 def _gravest(found: Iterable[SourceFinding]) -> tuple[SourceFinding, ...]:
@@ -93,26 +104,22 @@ def code_findings(file: SourceFile, *, language: str = "") -> tuple[SourceFindin
 
 
 def remembered_source_findings(
-    files: Sequence[SourceFile], command: Sequence[str] = ()
+    files: Sequence[SourceFile], invocation: Invocation = NOTHING
 ) -> tuple[SourceFinding, ...]:
-    """Return ``source_findings``, looked for once for the same files and command."""
+    """Return ``source_findings``, looked for once for the same files and invocation."""
     fingerprint = hashlib.sha256()
     parts = [
         part
         for file in sorted(files, key=lambda item: item.path)
         for part in (file.path.encode(), file.content)
     ]
-    for part in (
-        str(len(files)).encode(),
-        *parts,
-        *(word.encode("utf-8", "surrogatepass") for word in command),
-    ):
+    for part in (str(len(files)).encode(), *parts, invocation_digest(invocation).encode()):
         fingerprint.update(len(part).to_bytes(8, "big"))
         fingerprint.update(part)
     digest = fingerprint.hexdigest()
     known = _KNOWN.get(digest)
     if known is None:
-        known = _KNOWN[digest] = source_findings(files, command)
+        known = _KNOWN[digest] = source_findings(files, invocation)
         while len(_KNOWN) > _MAX_KNOWN:
             _KNOWN.pop(next(iter(_KNOWN)))
     return known
