@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from skillwarden.domain.errors import InvalidInputError
 from skillwarden.domain.lock import Platform
 from skillwarden.domain.policy import Resources
 from skillwarden.domain.skill import EgressPeer, SkillKey
+from skillwarden.localcluster.node.environment import expand
 
 Pod = dict[str, Any]
 REQUESTS = [pytest.param(make_request(), id="replica"), pytest.param(make_run(), id="run")]
@@ -82,6 +84,35 @@ def restricted_violations(pod: Pod) -> list[str]:
         }
         found += [f"{container['name']}.{name}" for name, holds in checks.items() if not holds]
     return found
+
+
+def test_a_kubelet_expands_nothing_that_the_author_wrote() -> None:
+    """It would put the value of a variable in the place of ``$(NAME)``: what runs is what was looked at."""
+    texts = ("$(F)", "$$(F)", "${F} $F $", "a$(F)b$$")
+    spec = replace(
+        make_spec(env=(("F", "data.csv"), *((f"T{n}", text) for n, text in enumerate(texts)))), command=texts
+    )
+    [container] = build_pod(make_request(spec=spec))["spec"]["containers"]
+    env = {item["name"]: item["value"] for item in container["env"]}
+    assert tuple(expand(word, env) for word in container["command"]) == texts
+    assert tuple(expand(env[f"T{n}"], env) for n in range(len(texts))) == texts
+
+
+@pytest.mark.parametrize(
+    ("sentence", "changes", "same"),
+    [
+        ("the operator's image", {"operator": "skillwarden:next"}, True),
+        ("how images are pulled", {"pull_policy": "Always", "pull_secrets": ("other",)}, True),
+        ("the image that it runs in", {"runtime": "python:next"}, False),
+    ],
+)
+def test_a_running_pod_is_still_the_wanted_one_after_a_change_of(
+    sentence: str, changes: dict[str, Any], same: bool
+) -> None:
+    request = make_request()
+    other = replace(request, images=replace(request.images, **changes))
+    one, two = (build_pod(item)["metadata"]["annotations"][ANNOTATION_SPEC] for item in (request, other))
+    assert (one == two) is same
 
 
 @every_pod

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from faults_support import Answer, is_operators, make_service, watch_ends
-from operator_world import FAST, Client, World, make_agent, make_policy
+from operator_world import FAST, Client, World, make_agent, make_policy, make_run, make_skill
 
 from skillwarden.kube.kinds import Kind
 
@@ -130,3 +130,37 @@ async def test_what_happened_while_watches_were_answered_with(
     assert pod["metadata"]["labels"]["skillwarden.io/skill"] == "later"
     made = [item for item in watching.writes(mark) if item.method == "POST" and item.path.endswith("/pods")]
     assert [item.status for item in made if user.namespace in item.path] == [201]
+
+
+async def test_a_run_does_not_fail_on_what_has_changed_unseen(
+    watching: World, user: Client, intercept: Callable[[Answer], None]
+) -> None:
+    """A policy and a run that are applied together: each by a watch of its own, one of which is late."""
+    deaf, late = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse | None:
+        kind = Kind.PACKAGE_POLICY.plural
+        if request.path.endswith(f"/{kind}") and "watch" in request.query and not late.is_set():
+            deaf.set()
+            await late.wait()
+        return None
+
+    ban = [{"ecosystem": "PyPI", "names": ["greeter"]}]
+    await user.apply(make_policy("ban", bans=ban), make_skill(packages=["greeter"]))
+    await user.until_skill("demo", Compliant="Banned")
+    intercept(answer)
+    await watch_ends(watching)
+    await asyncio.wait_for(deaf.wait(), 60)
+    await user.delete(Kind.PACKAGE_POLICY, "ban")
+    await user.apply(make_run("seen"), make_run("later"))
+    mark = watching.mark
+
+    async def asked() -> int:
+        seen = list(watching.cluster.server.requests)[mark:]
+        return sum(f"/namespaces/{user.namespace}/packagepolicies" in item.path for item in seen)
+
+    await user.until(asked, lambda count: count >= 2, "the live policies are asked for")
+    assert not (await user.get(Kind.SKILL_RUN, "seen")).get("status", {}).get("completionTime")
+    late.set()
+    await user.until_run("seen", "Succeeded")
+    await user.until_run("later", "Succeeded")

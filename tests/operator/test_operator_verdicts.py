@@ -609,6 +609,24 @@ async def test_an_author_cannot_keep_a_banned_package_by_taking_the_source_away(
     await user.until_pods(0)
 
 
+async def test_an_author_cannot_keep_code_that_is_denied_by_now_by_taking_it_away(
+    world: World, user: Client
+) -> None:
+    code = "import time, sys\nif len(sys.argv) > 9: eval(sys.argv[9])\nwhile True: time.sleep(1)"
+    skill = make_skill(mode="Service", replicas=1)
+    await user.apply(
+        make_policy(findings={"source": {"High": "Allow"}}), make_configmap(code), pinned(skill, code)
+    )
+    await user.until_skill("demo", Ready="Ready")
+    [pod] = await user.until_pods(1)
+    await user.delete(Kind.CONFIG_MAP, "source")
+    await user.patch(Kind.SKILL, "demo", {"metadata": {"annotations": {"example.org/look": "again"}}})
+    await user.until_skill("demo", Accepted="InvalidSource")
+    assert [each["metadata"]["uid"] for each in await user.pods()] == [pod["metadata"]["uid"]]
+    await user.apply(make_policy("security", findings={"source": {"High": "Deny"}}))
+    await user.until_pods(0)
+
+
 async def test_a_configmap_with_another_content_is_refused_until_it_has_the_pinned_one(
     world: World, user: Client
 ) -> None:

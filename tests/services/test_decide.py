@@ -68,6 +68,12 @@ def sandbox_of(world: SkillWorld) -> tuple[str, str]:
             "may not run",
         ),
         (
+            "it is held, but was started with another command",
+            {"invocation_digest": "sha256:other"},
+            {"assessment": HELD},
+            "may not run",
+        ),
+        (
             "it is held while the lock is made anew",
             {"lock_digest": "sha256:other"},
             {"assessment": make_assessment(None, hold=True, lock=None)},
@@ -338,6 +344,20 @@ def test_ready_is_the_first_condition_that_stands_in_the_way_but_isolation() -> 
     assert (last.status, last.reason) == (Status.TRUE, "Ready")
     last = decide(make_world(network=open_network, assessment=make_assessment(denied()))).drafts[-1]
     assert (last.status, last.reason) == (Status.FALSE, "Denied")
+
+
+def test_what_goes_on_without_a_verdict_stays_isolated() -> None:
+    network = (Ensure.DEFAULT_DENY, Ensure.NETWORK_POLICY)
+    assert decide(make_world(make_pod(), assessment=HELD, surroundings=Surroundings())).ensure == network
+    assert decide(make_world(assessment=HELD, surroundings=Surroundings())).ensure == ()
+    fallen = make_assessment(denied())
+    assert decide(make_world(make_pod(), assessment=fallen, surroundings=Surroundings())).ensure == ()
+
+
+def test_a_replica_that_does_not_go_is_named() -> None:
+    last = decide(make_world(make_pod(deleting=True))).drafts
+    text = next(item.message for item in last if item.type == "SandboxReady")
+    assert "Pod demo-0 is being deleted" in text
 
 
 def test_what_is_held_is_told_by_lock_and_content_only() -> None:

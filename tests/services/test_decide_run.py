@@ -139,6 +139,15 @@ def test_a_run_that_waits_says_what_would_bring_it_further() -> None:
         ),
         ("its content is another", {"content_digest": "sha256:x"}, {}, "Failed", "Superseded", True),
         ("its lock is another", {"lock_digest": "sha256:x"}, {}, "Failed", "Superseded", True),
+        ("its command is another", {"invocation_digest": "sha256:x"}, {}, "Failed", "Superseded", True),
+        (
+            "an earlier operator launched it",
+            {"invocation_digest": ""},
+            {"assessment": make_assessment(invocation_digest="sha256:x")},
+            "Running",
+            "Running",
+            False,
+        ),
         (
             "its content is another and going",
             {"content_digest": "x", "deleting": True},
@@ -165,6 +174,11 @@ def test_with_a_pod_when(
     assert (plan.phase, plan.complete.reason) == (phase, reason)
     assert [item.uid for item in plan.remove] == (["uid-demo-1"] if removed else [])
     assert not plan.launch
+
+
+def test_what_runs_stays_isolated() -> None:
+    plan = decide_run(make_run_world(make_pod("demo-1"), surroundings=Surroundings()))
+    assert plan.ensure == (Ensure.DEFAULT_DENY, Ensure.NETWORK_POLICY)
 
 
 def ended(**changes: Any) -> ObservedPod:

@@ -230,6 +230,33 @@ async def test_who_comes_during_a_back_off_is_called_when_it_is_over_too() -> No
     await stages.close()
 
 
+async def test_a_shorter_back_off_is_not_kept_waiting_by_a_longer_one() -> None:
+    """As where somebody had to repair something, and then the depot merely did not answer for a moment."""
+
+    class Faltering(Refusing):
+        async def fetch(self, lock: Lock, hosts: object) -> FetchReport:
+            if self.asked:
+                raise UnavailableError("the depot does not answer.")
+            return await super().fetch(lock, hosts)
+
+    depot, called = Faltering(), asyncio.Event()
+    stages = Stages(
+        resolver=cast("Any", None),
+        scans=cast("Any", None),
+        depot=cast("Any", depot),
+        now=lambda: datetime.now(UTC),
+        retry=timedelta(milliseconds=10),
+        retry_limit=timedelta(hours=1),
+    )
+    for waiter in (lambda: None, called.set):
+        stages.fetch(LOCK, CONTENT, None, deliver=nothing, namespace="team", waiter=waiter)
+        await stages.drain()
+        called.clear()
+    async with asyncio.timeout(30):
+        await called.wait()
+    await stages.close()
+
+
 async def test_what_a_sandbox_misses_is_asked_for_whatever_was_refused_before() -> None:
     stages = Stages(
         resolver=cast("Any", None), scans=cast("Any", None), depot=cast("Any", Refusing()), now=lambda: NOW

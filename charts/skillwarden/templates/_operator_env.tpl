@@ -45,7 +45,7 @@
 - {name: SKILLWARDEN_LEASE, value: {{ .Release.Namespace }}/{{ include "skillwarden.operator" . }}}
 - {name: SKILLWARDEN_LEASE_SECONDS, value: {{ .Values.operator.leaseSeconds | quote }}}
 {{- if .Values.webhook.enabled }}
-- {name: SKILLWARDEN_WEBHOOK_ADDRESS, value: "0.0.0.0:{{ .Values.webhook.port }}"}
+- {name: SKILLWARDEN_WEBHOOK_ADDRESS, value: ":{{ .Values.webhook.port }}"}
 - {name: SKILLWARDEN_WEBHOOK_CERTIFICATES, value: /run/skillwarden-webhook}
 {{- end }}
 - {name: SKILLWARDEN_STATE_DIR, value: /var/lib/skillwarden}

@@ -145,7 +145,7 @@ def build_pod(request: PodRequest) -> dict[str, Any]:
         naming.ANNOTATION_CONTENT: request.content_digest,
         naming.ANNOTATION_INVOCATION: invocation_digest(request.spec.invocation),
         **({} if request.input_digest is None else {ANNOTATION_INPUT: request.input_digest}),
-        ANNOTATION_SPEC: spec_hash(spec),
+        ANNOTATION_SPEC: spec_hash(_skills_own(spec)),
     }
     return {
         "apiVersion": "v1",
@@ -155,6 +155,22 @@ def build_pod(request: PodRequest) -> dict[str, Any]:
         ),
         "spec": spec,
     }
+
+
+def _skills_own(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a Pod's spec, were it another, makes a running Pod one that is not wanted any more.
+
+    The operator's image, by which it was prepared, and how images are pulled is over once it runs: a new
+    release of the operator must not end every Service of the cluster.
+    """
+
+    def kept(container: dict[str, Any], *over: str) -> dict[str, Any]:
+        return {name: value for name, value in container.items() if name not in over}
+
+    own = kept(spec, "imagePullSecrets")
+    own["initContainers"] = [kept(item, "image", "imagePullPolicy") for item in spec["initContainers"]]
+    own["containers"] = [kept(item, "imagePullPolicy") for item in spec["containers"]]
+    return own
 
 
 def _pod_spec(request: PodRequest) -> dict[str, Any]:

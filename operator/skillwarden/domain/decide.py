@@ -98,7 +98,11 @@ def decide(world: SkillWorld) -> Plan:
         for pod in world.pods
         if not pod.deleting and (why := _why_remove(pod, world, wanted, suspended=suspended))
     )
+    gone = {item.uid for item in remove}
     ensure = missing(world.surroundings) if allowed else ()
+    if not allowed and any(pod.uid not in gone and not pod.deleting for pod in world.pods):
+        # What goes on without a verdict stays as isolated as it was launched.
+        ensure = isolation(world.surroundings)
     present = {pod.name for pod in world.pods}
     launch = tuple(pod.name for pod in wanted if pod.name not in present)
     fetched = world.surroundings.artefacts is True
@@ -126,6 +130,11 @@ def missing(around: Surroundings) -> tuple[Ensure, ...]:
         Ensure.SERVICE_ACCOUNT: around.service_account,
     }
     return tuple(child for child, stands in states.items() if not stands)
+
+
+def isolation(around: Surroundings) -> tuple[Ensure, ...]:
+    """Return what of a Pod's isolation must be made anew."""
+    return tuple(child for child in missing(around) if child is not Ensure.SERVICE_ACCOUNT)
 
 
 def _why_remove(
@@ -209,6 +218,8 @@ def _replicas_ready(world: SkillWorld, live: list[ObservedPod]) -> ConditionDraf
     if count == len(world.wanted) and len(live) == count:
         return draft(Status.TRUE, SandboxReason.RUNNING, f"{count} of {len(world.wanted)} replica(s) ready.")
     waiting = sorted({pod.hindrance for pod in live} - {""})
+    leaving = sorted(pod.name for pod in world.pods if pod.deleting and pod.name in names)
+    waiting += [f"Pod {name} is being deleted (is its node lost?)" for name in leaving]
     hint = f" Waiting: {', '.join(waiting)}." if waiting else ""
     return draft(
         Status.FALSE, SandboxReason.STARTING, f"{count} of {len(world.wanted)} replica(s) ready.{hint}"

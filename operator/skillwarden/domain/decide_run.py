@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from .assess import Assessment, Failure, Job
 from .conditions import ConditionDraft, RunCompleteReason, Status
-from .decide import Ensure, RemovePod, missing
+from .decide import Ensure, RemovePod, isolation, missing
 from .grounds import one_line
 from .skill import Mode
 from .verdict import ComplianceReason
@@ -98,6 +98,7 @@ def _with_pod(world: RunWorld, pod: ObservedPod) -> RunPlan:
         )
     if pod.phase is PodPhase.RUNNING:
         return RunPlan(
+            ensure=isolation(world.surroundings),
             phase=RunPhase.RUNNING,
             complete=ConditionDraft(COMPLETE, Status.UNKNOWN, RunCompleteReason.RUNNING, "The skill runs."),
         )

@@ -16,6 +16,6 @@ async def listen(
     host, port = host_and_port(address)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    everywhere = "0.0.0.0"  # noqa: S104 - a Pod's port
-    await web.TCPSite(runner, host or everywhere, port, ssl_context=ssl_context).start()
+    # No host: aiohttp listens on every address of both families; a cluster may have IPv6 alone.
+    await web.TCPSite(runner, host or None, port, ssl_context=ssl_context).start()
     return runner

@@ -13,6 +13,7 @@ from ..builders.service_account import service_account_name
 from ..domain.assess import Failure
 from ..domain.conditions import SandboxReason
 from ..domain.decide import Ensure, RemovePod
+from ..domain.naming import COMPONENT_SANDBOX, LABEL_COMPONENT
 from ..domain.skill import SkillKey
 from ..kube.errors import (
     AlreadyExists,
@@ -35,6 +36,7 @@ from .observe import (
 )
 from .ports import Audit, Body, Cluster, SandboxSetup
 from .records import SkillRecord
+from .seal import identity
 from .store import Store
 
 log = structlog.get_logger(__name__)
@@ -223,6 +225,12 @@ class Executor:
         except (Forbidden, Invalid) as error:
             return refusal(error)
         record = pod_record(made, seal_key=self._setup.seal_key)
+        if record.pod.tampered and not adopted:
+            # Seen anew it would be removed, and launched again, for ever.
+            await self._cluster.delete(
+                Kind.POD, name=meta["name"], namespace=meta["namespace"], uid=record.pod.uid, grace_seconds=0
+            )
+            return altered(body, made)
         self._store.pods.put((record.namespace, record.pod.name), record)
         log.info("pod launched", namespace=meta["namespace"], pod=meta["name"])
         about = {"lock": record.pod.lock_digest, "content": record.pod.content_digest}
@@ -232,6 +240,19 @@ class Executor:
             **({**facts, "pod": meta["name"], "podUid": record.pod.uid} | about),
         )
         return None
+
+
+def altered(asked: Body, made: Body) -> Failure:
+    """Return why a Pod does not run that admission changed while it was made."""
+    before, after = identity(asked), identity(made)
+    changed = ", ".join(field for field in before if before[field] != after[field]) or "annotations"
+    return Failure(
+        SandboxReason.POD_REFUSED,
+        f"An admission webhook of the cluster changed the Pod ({changed}): it is not what was judged.",
+        f"Have Pods with the label {LABEL_COMPONENT}={COMPONENT_SANDBOX} left out of it; where it replaces"
+        " images' tags by digests, name the operator's image and the runtimes by digest.",
+        retryable=True,
+    )
 
 
 def refusal(error: ApiError, *, what: str = "Pod") -> Failure:

@@ -93,11 +93,30 @@ class RunReconciler:
             if plan.launch or not ensured:
                 world = self._observe(run, skill, judged, body)
                 plan = decide_run(world)
+            refused = plan.complete.reason == RunCompleteReason.NOT_ALLOWED and world.pod is None
+            if refused and await self._moved_on(run, skill, judged):
+                requeue.retry()
+                return
         await self._write_status(run, world, plan, judged, requeue)
 
     async def _judged(self, run: RunRecord, skill: SkillRecord) -> Judged:
         agent = run.spec.agent if run.spec else None
         return await self._tools.judge.judge(skill, network=self._skills.network(skill.key), run_agent=agent)
+
+    async def _moved_on(self, run: RunRecord, skill: SkillRecord, judged: Judged) -> bool:
+        """Whether the live world says otherwise than the observed one, on which a run would end for good.
+
+        A run that is applied together with its skill or a policy may be seen before them.
+        """
+        body = await self._tools.cluster.get(Kind.SKILL, name=skill.key.name, namespace=skill.key.namespace)
+        meta = (body or {}).get("metadata") or {}
+        if (meta.get("uid"), meta.get("generation")) != (skill.key.uid, skill.generation):
+            return True
+        agent = run.spec.agent if run.spec else None
+        live = await self._tools.judge.judge_live(
+            skill, network=self._skills.network(skill.key), run_agent=agent
+        )
+        return not same_judgement(judged, live)
 
     # -- observe ---------------------------------------------------------------------------------------
 

@@ -104,6 +104,7 @@ class Stages:
         self._waiters: dict[Hashable, set[Waiter]] = {}
         # Who is called when a failure may be asked about again.
         self._patient: dict[Hashable, set[Waiter]] = {}
+        self._alarms: dict[Hashable, asyncio.TimerHandle] = {}
 
     # -- what is known ---------------------------------------------------------------------------------
 
@@ -368,14 +369,20 @@ class Stages:
             self._call_again(key, waiters, delay)
 
     def _call_again(self, key: Hashable, waiters: set[Waiter], seconds: float) -> None:
-        """Have them called once a failure may be asked about again; the first to ask sets the clock."""
-        if key not in self._patient:
-            # No longer than the longest back-off, be it that the clock was set back.
-            pause = min(seconds, self._retry_limit.total_seconds()) + 0.05
-            asyncio.get_running_loop().call_later(pause, self._call, key)
+        """Have them called once a failure may be asked about again; the earliest moment counts."""
         self._patient.setdefault(key, set()).update(waiters)
+        loop = asyncio.get_running_loop()
+        # No later than after the longest back-off, be it that the clock was set back.
+        due = loop.time() + min(seconds, self._retry_limit.total_seconds()) + 0.05
+        alarm = self._alarms.get(key)
+        if alarm is not None and alarm.when() <= due:
+            return
+        if alarm is not None:
+            alarm.cancel()
+        self._alarms[key] = loop.call_at(due, self._call, key)
 
     def _call(self, key: Hashable) -> None:
+        self._alarms.pop(key, None)
         for waiter in self._patient.pop(key, ()):
             waiter()
 
