@@ -94,7 +94,7 @@ class RunReconciler:
                 world = self._observe(run, skill, judged, body)
                 plan = decide_run(world)
             refused = plan.complete.reason == RunCompleteReason.NOT_ALLOWED and world.pod is None
-            if refused and await self._moved_on(run, skill, judged):
+            if refused and await self._moved_on(run, skill):
                 requeue.retry()
                 return
         await self._write_status(run, world, plan, judged, requeue)
@@ -103,7 +103,7 @@ class RunReconciler:
         agent = run.spec.agent if run.spec else None
         return await self._tools.judge.judge(skill, network=self._skills.network(skill.key), run_agent=agent)
 
-    async def _moved_on(self, run: RunRecord, skill: SkillRecord, judged: Judged) -> bool:
+    async def _moved_on(self, run: RunRecord, skill: SkillRecord) -> bool:
         """Whether the live world says otherwise than the observed one, on which a run would end for good.
 
         A run that is applied together with its skill or a policy may be seen before them.
@@ -116,7 +116,8 @@ class RunReconciler:
         live = await self._tools.judge.judge_live(
             skill, network=self._skills.network(skill.key), run_agent=agent
         )
-        return not same_judgement(judged, live)
+        world = self._observe(run, skill, live, self._body(run, skill, live))
+        return not decide_run(world).phase.ended
 
     # -- observe ---------------------------------------------------------------------------------------
 
