@@ -14,7 +14,7 @@ from skillwarden.domain import skill as skills
 from skillwarden.domain.content import content_digest
 from skillwarden.domain.errors import InvalidInputError
 from skillwarden.domain.finding import Severity
-from skillwarden.domain.package import Ecosystem
+from skillwarden.domain.package import Ecosystem, PackageId
 
 Make = Callable[..., dict[str, Any]]
 
@@ -253,6 +253,32 @@ def test_a_whole_policy(make: Make) -> None:
         max_resources=policies.Resources(cpu=1500),
         egress=policies.EgressRule.ALLOW,
     )
+
+
+def test_a_request_accepts_each_finding_of_its_own_package(make: Make) -> None:
+    pillow = {"ecosystem": "PyPI", "name": "Pillow", "version": "v9.5.0"}
+    hole = {"kind": "vulnerability", "id": "GHSA-1", "aliases": ["CVE-1"], "severity": "High"}
+    script = {"kind": "installScript", "id": "postinstall", "severity": "Unknown"}
+    esbuild = {"ecosystem": "npm", "name": "esbuild", "version": "0.21.0"}
+    body = make("PackageApproval", findings=[{**pillow, **hole}, {**esbuild, **script}])
+    request = parse("PackageApproval", body).to_domain()
+    of_pillow = PackageId(Ecosystem.PYPI, "pillow", "9.5.0")
+    assert request.findings == {
+        (of_pillow, "vulnerability", "GHSA-1"),
+        (PackageId(Ecosystem.NPM, "esbuild", "0.21.0"), "installScript", "postinstall"),
+    }
+    assert request.aliases == {(of_pillow, "vulnerability", "CVE-1")}
+
+
+def test_a_request_about_files_accepts_their_findings_of_no_package(make: Make) -> None:
+    finding = {"rule": "encoded-code", "severity": "High", "path": "main.py", "line": 1}
+    spec = {
+        "source": {"digest": "sha256:" + "a" * 64, "findings": [finding]},
+        "policies": [{"kind": "PackagePolicy", "name": "rules"}],
+        "minMaturity": "Intern",
+    }
+    request = parse("PackageApproval", make("PackageApproval", spec)).to_domain()
+    assert request.findings == {(None, "source", "encoded-code")}
 
 
 BAD_RANGES = {

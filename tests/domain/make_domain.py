@@ -204,14 +204,15 @@ def judge(lock: Lock | str, *policies: Policy, **changes: Any) -> Verdict:
 BASE = frozenset({PolicyRef("base")})
 
 
-def make_approval(*packages: str, findings: Iterable[tuple[str, str]] = (), **changes: Any) -> Approval:
+def make_approval(*packages: str, findings: Iterable[tuple[str, str, str]] = (), **changes: Any) -> Approval:
+    """Findings are ``(package, kind, name)``, with packages as ``package_id`` takes them."""
     changes.setdefault("min_maturity", Maturity.STUDENT)
     changes.setdefault("approved", True)
     changes.setdefault("name", "approval-1")
     changes.setdefault("policies", BASE)
     return Approval(
         artefacts=frozenset(sha_of(package) for package in packages),
-        accepted_findings=frozenset(findings),
+        accepted_findings=frozenset((package_id(package), kind, name) for package, kind, name in findings),
         **changes,
     )
 

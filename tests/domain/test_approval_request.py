@@ -27,6 +27,7 @@ NOW = datetime(2026, 5, 1, tzinfo=UTC)
 SIX = PackageId.of(Ecosystem.PYPI, "six", "1.17.0")
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 GHSA = Finding(FindingKind.VULNERABILITY, SIX, "GHSA-1", Severity.HIGH)
+PULLED_IN = PackageId.of(Ecosystem.PYPI, "helper", "1.0")
 
 
 def pending(**fields: object) -> PendingApproval:
@@ -45,7 +46,7 @@ def request(**fields: object) -> ApprovalRequest:
     made = ApprovalRequest(
         SIX,
         frozenset({A}),
-        frozenset({("vulnerability", "GHSA-1")}),
+        frozenset({(SIX, "vulnerability", "GHSA-1")}),
         Maturity.INTERN,
         frozenset({PolicyRef("baseline")}),
         name="it",
@@ -63,6 +64,13 @@ CHANGES = {
     "another artefact": {"artefacts": ((SIX, B),)},
     "one artefact more": {"artefacts": ((SIX, A), (SIX, B))},
     "a finding less": {"findings": ()},
+    "the finding of another package": {"findings": (replace(GHSA, package=PULLED_IN),)},
+    "the finding of another version": {
+        "findings": (replace(GHSA, package=PackageId.of(Ecosystem.PYPI, "six", "1.16.0")),)
+    },
+    "the finding of another ecosystem's package": {
+        "findings": (replace(GHSA, package=PackageId.of(Ecosystem.NPM, "six", "1.17.0")),)
+    },
     "a finding that has a number more": {"findings": (replace(GHSA, aliases=("CVE-1",)),)},
     "another policy": {"policies": (PolicyRef("rules", "team"),)},
     "another maturity": {"min_maturity": Maturity.SUPERVISED},
@@ -112,12 +120,17 @@ EFFECTS = {
     ),
     "another finding is known": (
         request(decision=decision()),
-        {"newer": (replace(OTHER, findings=OTHER.findings | {("vulnerability", "GHSA-2")}),)},
+        {"newer": (replace(OTHER, findings=OTHER.findings | {(SIX, "vulnerability", "GHSA-2")}),)},
+        Effect.NEW_FINDING,
+    ),
+    "its finding is known of another package, too": (
+        request(decision=decision()),
+        {"newer": (replace(OTHER, findings=frozenset({(PULLED_IN, "vulnerability", "GHSA-1")})),)},
         Effect.NEW_FINDING,
     ),
     "its finding has another number": (
         request(decision=decision()),
-        {"newer": (replace(OTHER, aliases=frozenset({("vulnerability", "CVE-2")})),)},
+        {"newer": (replace(OTHER, aliases=frozenset({(SIX, "vulnerability", "CVE-2")})),)},
         Effect.NEW_FINDING,
     ),
     "the same name of another ecosystem is asked for": (
@@ -143,6 +156,12 @@ def test_what_a_request_does_where(sentence: str) -> None:
     effect, text = effect_of(subject, **{"newer": (), "guarded": True, "now": NOW, **options})  # type: ignore[arg-type]
     assert effect is wanted
     assert text
+
+
+def test_a_finding_that_became_known_is_told_with_its_package() -> None:
+    newer = replace(OTHER, findings=frozenset({(PULLED_IN, "vulnerability", "GHSA-1")}))
+    _, text = effect_of(request(decision=decision()), newer=(newer,), guarded=True, now=NOW)
+    assert text == "GHSA-1 of helper 1.0 became known since; newer asks for it."
 
 
 def test_a_denial_does_not_end() -> None:

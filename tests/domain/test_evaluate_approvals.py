@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -24,7 +25,7 @@ from make_domain import (
     sha_of,
 )
 
-from skillwarden.domain.finding import Finding, Severity
+from skillwarden.domain.finding import Finding, FindingKind, Severity
 from skillwarden.domain.lock import Artefact, Lock, LockedPackage
 from skillwarden.domain.policy import Action, Maturity, PolicyRef
 from skillwarden.domain.verdict import Approval, ComplianceReason
@@ -32,7 +33,9 @@ from skillwarden.domain.verdict import Approval, ComplianceReason
 ALLOW, ASK, DENY = Action.ALLOW, Action.REQUIRE_APPROVAL, Action.DENY
 HIGH_ASKS = make_finding_rules(vulnerability=dict.fromkeys(Severity, ALLOW) | {Severity.HIGH: ASK})
 HOUR = timedelta(hours=1)
-GHSA_1 = [("vulnerability", "GHSA-1"), ("vulnerability", "CVE-1")]
+GHSA_1 = [("numpy 2.1", "vulnerability", "GHSA-1"), ("numpy 2.1", "vulnerability", "CVE-1")]
+SIX_GHSA_1 = [("six 2.1", kind, name) for _, kind, name in GHSA_1]
+OLD_GHSA_1 = [("numpy 2.0", kind, name) for _, kind, name in GHSA_1]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,7 @@ def test_an_approval_meets_what_a_ceiling_asks_for() -> None:
     ],
 )
 def test_no_approval_lifts(sentence: str, changes: dict[str, Any], reason: str) -> None:
-    approval = make_approval("numpy 2.1", findings=[("vulnerability", "GHSA-1")])
+    approval = make_approval("numpy 2.1", findings=[("numpy 2.1", "vulnerability", "GHSA-1")])
     verdict = judge(
         "numpy 2.1",
         make_policy(**changes),
@@ -130,8 +133,18 @@ def test_no_approval_lifts(sentence: str, changes: dict[str, Any], reason: str) 
         ("names the finding, and not its number", [make_approval("numpy 2.1", findings=GHSA_1[:1])], False),
         ("names its number alone", [make_approval("numpy 2.1", findings=GHSA_1[1:])], False),
         ("names no finding", [make_approval("numpy 2.1")], False),
-        ("names another", [make_approval("numpy 2.1", findings=[("vulnerability", "GHSA-2")])], False),
-        ("names it in another kind", [make_approval("numpy 2.1", findings=[("typosquat", "GHSA-1")])], False),
+        (
+            "names another",
+            [make_approval("numpy 2.1", findings=[("numpy 2.1", "vulnerability", "GHSA-2")])],
+            False,
+        ),
+        ("names it of another package", [make_approval("numpy 2.1", findings=SIX_GHSA_1)], False),
+        ("names it of another version", [make_approval("numpy 2.1", findings=OLD_GHSA_1)], False),
+        (
+            "names it in another kind",
+            [make_approval("numpy 2.1", findings=[("numpy 2.1", "typosquat", "GHSA-1")])],
+            False,
+        ),
         (
             "names it for another artefact",
             [make_approval("numpy 2.0", findings=GHSA_1)],
@@ -164,9 +177,31 @@ def test_an_accepted_finding_does_not_accept_another_of_the_same_package() -> No
         "numpy 2.1",
         make_policy(findings=HIGH_ASKS),
         findings=[make_finding("numpy 2.1", "GHSA-1"), make_finding("numpy 2.1", "GHSA-2")],
-        approvals=(make_approval("numpy 2.1", findings=[("vulnerability", "GHSA-1")]),),
+        approvals=(make_approval("numpy 2.1", findings=[("numpy 2.1", "vulnerability", "GHSA-1")]),),
     )
     assert [reason.finding.id for reason in verdict.reasons if reason.finding] == ["GHSA-2"]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        pytest.param({"identity": "GHSA-1", "aliases": ("CVE-1",)}, id="an advisory"),
+        pytest.param({"identity": "exec-base64", "kind": FindingKind.MALWARE}, id="a heuristic"),
+        pytest.param({"identity": "postinstall", "kind": FindingKind.INSTALL_SCRIPT}, id="a script"),
+    ],
+)
+def test_what_is_accepted_of_one_package_is_not_accepted_of_another_that_was_approved_with_it(
+    named: dict[str, Any],
+) -> None:
+    shown, later = make_finding("pillow 9.5", **named), make_finding("opencv-python 4.8", **named)
+    names = [("pillow 9.5", shown.kind.value, name) for name in (shown.id, *shown.aliases)]
+    approvals = (make_approval("pillow 9.5", "opencv-python 4.8", findings=names),)
+    rules = replace(HIGH_ASKS, malware=ASK, install_script=ASK)
+    policy = make_policy(unlisted=ASK, findings=rules)
+    lock = make_lock("pillow 9.5", "opencv-python 4.8")
+    assert judge(lock, policy, findings=[shown], approvals=approvals).allowed
+    verdict = judge(lock, policy, findings=[shown, later], approvals=approvals)
+    assert [reason.finding for reason in verdict.reasons] == [later]
 
 
 ONE = make_finding("numpy 2.1", "GHSA-1", aliases=("CVE-1",))
@@ -209,7 +244,7 @@ def test_another_advisory_never_makes_a_verdict_milder(
     records: list[Finding], another: Finding, first: int
 ) -> None:
     asked = records[first % len(records)]
-    names = [("vulnerability", name) for name in (asked.id, *asked.aliases)]
+    names = [("numpy 2.1", "vulnerability", name) for name in (asked.id, *asked.aliases)]
     approvals = (make_approval("numpy 2.1", findings=names),)
     policy = make_policy(findings=HIGH_ASKS)
     before = judge("numpy 2.1", policy, findings=records, approvals=approvals)
@@ -304,7 +339,9 @@ def test_an_approval_answers_only_the_policies_that_had_asked() -> None:
 def test_a_finding_that_one_policy_accepts_is_not_accepted_for_another() -> None:
     team = make_policy("team", namespace="web", findings=HIGH_ASKS)
     cluster = make_policy("cluster", findings=HIGH_ASKS)
-    early = make_approval("numpy 2.1", findings=[("vulnerability", "GHSA-1")], policies=frozenset({team.ref}))
+    early = make_approval(
+        "numpy 2.1", findings=[("numpy 2.1", "vulnerability", "GHSA-1")], policies=frozenset({team.ref})
+    )
     given: dict[str, Any] = {"findings": (make_finding("numpy 2.1"),), "approvals": (early,)}
     assert judge("numpy 2.1", team, **given).allowed
     verdict = judge("numpy 2.1", team, cluster, **given)

@@ -122,7 +122,8 @@ APPROVALS = st.builds(
     st.lists(st.sampled_from(PACKAGES), max_size=3),
     st.lists(
         st.builds(
-            lambda kind, number: (kind.value, f"{kind.value}-{number}"),
+            lambda package, kind, number: (package, kind.value, f"{kind.value}-{number}"),
+            st.sampled_from(PACKAGES),
             st.sampled_from(FindingKind),
             st.integers(0, 2),
         ),

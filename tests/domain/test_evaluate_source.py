@@ -36,7 +36,7 @@ def approval_of_files(*rules: str, digest: str = FILES, **changes: Any) -> Appro
     )
     return Approval(
         artefacts=frozenset({digest}),
-        accepted_findings=frozenset(("source", rule) for rule in rules),
+        accepted_findings=frozenset((None, "source", rule) for rule in rules),
         **given,
     )
 

@@ -187,7 +187,7 @@ def looked_up(**changes: Any) -> Approval:
     """An approval that the name may be looked up, as the pending entry asks for it."""
     given: dict[str, Any] = {
         "declared": PackageId.of(Ecosystem.PYPI, "reqeusts", ""),
-        "findings": [("typosquat", "requests")],
+        "findings": [("reqeusts", "typosquat", "requests")],
     }
     return make_approval(**(given | changes))
 
@@ -206,7 +206,7 @@ def judge_squat(*approvals: Approval, **changes: Any) -> Verdict | None:
         ("that ends later", looked_up(expires_at=NOW + HOUR), None),
         ("that ends now", looked_up(expires_at=NOW), "ApprovalRequired"),
         ("for a higher maturity", looked_up(min_maturity=Maturity.AUTONOMOUS), "ApprovalRequired"),
-        ("of another finding", looked_up(findings=[("typosquat", "httpx")]), "ApprovalRequired"),
+        ("of another finding", looked_up(findings=[("reqeusts", "typosquat", "httpx")]), "ApprovalRequired"),
         (
             "of another name",
             looked_up(declared=PackageId.of(Ecosystem.PYPI, "reqests", "")),
@@ -248,7 +248,7 @@ def test_the_pending_entry_is_what_an_approval_answers() -> None:
     assert entry.artefacts == ()
     answer = make_approval(
         declared=entry.declared,
-        findings=[(finding.kind.value, finding.id) for finding in entry.findings],
+        findings=[(str(f.package), f.kind.value, f.id) for f in entry.findings],
         policies=frozenset(entry.policies),
         min_maturity=entry.min_maturity,
     )

@@ -8,6 +8,7 @@ from operator_world import (
     SERVICE,
     Client,
     World,
+    make_advisory,
     make_agent,
     make_policy,
     make_run,
@@ -105,17 +106,19 @@ async def test_bans_are_on_record_as_they_come_and_go(world: World, user: Client
 
 
 async def test_who_approved_what_is_on_record_and_so_is_its_end(world: World, user: Client) -> None:
-    world.index.wheel("audited")
+    world.index.wheel("holed")
+    world.advisories(make_advisory("holed", severity="HIGH"))
     await user.apply(make_policy(rules=[], unlisted="RequireApproval"))
-    await user.apply(make_skill(packages=["audited"]))
+    await user.apply(make_skill(packages=["holed"]))
     status = await user.until_skill("demo", Compliant="ApprovalRequired")
     name = status["pendingApprovals"][0]["name"]
     [asked] = await until_recorded(world, user, "Approval", effect="Pending")
     assert (asked["actor"], asked["skills"], asked["package"]) == (
         "skillwarden",
         ["demo"],
-        "PyPI audited 1.0",
+        "PyPI holed 1.0",
     )
+    assert asked["findings"] == ["vulnerability PYSEC-2026-1 of PyPI holed 1.0"]
     decision = {"verdict": "Approved", "approver": "reviewer", "reason": "looked at it"}
     await user.patch(Kind.PACKAGE_APPROVAL, name, {"status": {"decision": decision}}, subresource="status")
     [approved] = await until_recorded(world, user, "Approval", effect="Approved")
@@ -126,6 +129,7 @@ async def test_who_approved_what_is_on_record_and_so_is_its_end(world: World, us
     await user.gateway.delete(Kind.PACKAGE_APPROVAL, name=name, namespace=user.namespace)
     [gone] = await until_recorded(world, user, "Approval", effect="Deleted")
     assert (gone["approver"], gone["actor"]) == ("reviewer", "unknown")
+    world.advisories()
 
 
 async def test_a_run_that_may_not_start_is_on_record_with_its_own_agent(world: World, user: Client) -> None:

@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from make_domain import NOW, judge, make_finding, make_finding_rules, make_lock, make_policy
 
+from skillwarden.domain.approval_request import Effect, effect_of, request_name
 from skillwarden.domain.approvals import names_to_accept
 from skillwarden.domain.content import digest_of, pack
-from skillwarden.domain.finding import Finding, FindingKind
+from skillwarden.domain.finding import Finding, FindingKind, Severity
 from skillwarden.domain.lock import Platform, resolution_key
 from skillwarden.domain.package import Ecosystem, PackageId
-from skillwarden.domain.policy import Maturity, PolicyRef
+from skillwarden.domain.policy import Action, Maturity, PolicyRef
 from skillwarden.domain.skill import ConfigMapSource, Invocation
-from skillwarden.domain.verdict import PendingApproval
+from skillwarden.domain.verdict import PendingApproval, Verdict
 from skillwarden.services.approvals import request_body
 from skillwarden.services.records import (
     agent_record,
@@ -219,6 +221,33 @@ def test_a_decided_request_accepts_a_finding_under_the_names_that_it_had() -> No
     request = approval_record(body).request
     assert request is not None
     assert request.approval is not None
-    wanted = {("vulnerability", name) for name in names_to_accept(finding)}
-    assert wanted == {("vulnerability", "GHSA-1"), ("vulnerability", "CVE-1")}
+    wanted = {(package, "vulnerability", name) for name in names_to_accept(finding)}
+    assert wanted == {(package, "vulnerability", "GHSA-1"), (package, "vulnerability", "CVE-1")}
     assert wanted <= request.approval.accepted_findings
+
+
+def test_a_decided_request_accepts_a_finding_of_the_package_that_it_showed() -> None:
+    """One hole can be in two packages, and become known of the second after both were approved."""
+    ask = Action.REQUIRE_APPROVAL
+    severities = dict.fromkeys(Severity, Action.ALLOW) | {Severity.HIGH: ask}
+    policy = make_policy(unlisted=ask, findings=make_finding_rules(vulnerability=severities))
+    lock = make_lock("viewer 1 > pillow 9.5", "viewer 1 > opencv-python 4.8")
+    of_pillow, of_opencv = (
+        make_finding(package, "CVE-2023-4863") for package in ("pillow 9.5", "opencv-python 4.8")
+    )
+
+    def judged(*findings: Finding, approvals: tuple[Any, ...] = ()) -> Verdict:
+        return judge(lock, policy, findings=findings, approvals=approvals)
+
+    [asked] = judged(of_pillow).pending
+    body = request_body("team", request_name(asked), asked)
+    body["status"] = {"decision": {"verdict": "Approved", "approver": "rita", "reason": "looked"}}
+    decided = approval_record(body).request
+    assert decided is not None
+    approvals = (decided.approval,)
+    assert judged(of_pillow, approvals=approvals).allowed
+    [again] = judged(of_pillow, of_opencv, approvals=approvals).pending
+    assert again.findings == (of_opencv,)
+    newer = approval_record(request_body("team", request_name(again), again)).request
+    assert newer is not None
+    assert effect_of(decided, newer=(newer,), guarded=True, now=NOW)[0] is Effect.NEW_FINDING

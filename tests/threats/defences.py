@@ -411,8 +411,15 @@ DEFENCES = (
     Defence(
         "an accepted advisory that comes to stand for another, too",
         "domain/approvals.py",
-        "        return all((kind, name) in approval",
-        "        return any((kind, name) in approval",
+        "        return all((package, kind, name) in approval",
+        "        return any((package, kind, name) in approval",
+        "domain/test_evaluate_approvals.py",
+    ),
+    Defence(
+        "an advisory of one package as accepted of every other",
+        "domain/approvals.py",
+        "(package, kind, name) in approval.accepted_findings for",
+        "(kind, name) in {item[1:] for item in approval.accepted_findings} for",
         "domain/test_evaluate_approvals.py",
     ),
     Defence(

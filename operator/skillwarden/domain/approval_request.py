@@ -14,10 +14,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from .approvals import SOURCE_KIND, names_to_accept
-from .finding import ADVISORIES
+from .finding import ADVISORIES, Finding
 from .package import PackageId
 from .policy import Maturity, PolicyRef
-from .verdict import Approval, PendingApproval
+from .verdict import Accepted, Approval, PendingApproval
 
 _UNFIT = re.compile(r"[^a-z0-9]+")
 
@@ -57,7 +57,7 @@ class ApprovalRequest:
         Digests of what needs approval; of a skill's own files their content digest. None where it is asked
         whether a name may be looked up.
     findings
-        ``(kind, id)`` pairs that would be accepted.
+        What would be accepted, by package, kind and id.
     aliases
         The same for the other names that they had when it was asked.
     min_maturity
@@ -72,12 +72,12 @@ class ApprovalRequest:
 
     declared: PackageId | None
     artefacts: frozenset[str]
-    findings: frozenset[tuple[str, str]]
+    findings: frozenset[Accepted]
     min_maturity: Maturity
     policies: frozenset[PolicyRef]
     decision: Decision | None = None
     name: str = ""
-    aliases: frozenset[tuple[str, str]] = frozenset()
+    aliases: frozenset[Accepted] = frozenset()
 
     def spent(self, now: datetime) -> bool:
         """Whether it was approved for a time that is over: whoever needs it must ask anew."""
@@ -157,7 +157,9 @@ def effect_of(
         if other.artefacts - request.artefacts:
             return Effect.NEW_ARTEFACT, f"{other.name} asks for artefacts that this approval does not cover."
         known = request.findings | request.aliases
-        if added := sorted(id_ for _, id_ in (other.findings | other.aliases) - known):
+        if added := sorted(
+            f"{id_} of {package}" for package, _, id_ in (other.findings | other.aliases) - known
+        ):
             return Effect.NEW_FINDING, f"{', '.join(added[:5])} became known since; {other.name} asks for it."
     return Effect.APPROVED, f"{decision.approver} approved it: {decision.reason}"
 
@@ -175,18 +177,20 @@ def set_digest(pending: PendingApproval) -> str:
     rows = [
         [declared.ecosystem.value, declared.name, declared.version] if declared else [pending.content_digest],
         sorted(digest for _, digest in pending.artefacts),
-        sorted(
-            [finding.kind.value, finding.id, *sorted(names_to_accept(finding) - {finding.id})]
-            if finding.kind in ADVISORIES
-            else [finding.kind.value, finding.id]
-            for finding in pending.findings
-        )
+        sorted(_row(finding) for finding in pending.findings)
         + sorted({(SOURCE_KIND, finding.rule) for finding in pending.source_findings}),
         sorted(str(policy) for policy in pending.policies),
         pending.min_maturity.value,
     ]
     text = json.dumps(rows, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _row(finding: Finding) -> list[str]:
+    package = finding.package
+    others = names_to_accept(finding) - {finding.id} if finding.kind in ADVISORIES else ()
+    shown = [package.ecosystem.value, package.name, package.version, finding.kind.value, finding.id]
+    return [*shown, *sorted(others)]
 
 
 def request_name(pending: PendingApproval, *, round_: int = 0) -> str:

@@ -100,12 +100,12 @@ class ApprovalBook:
         self, digests: AbstractSet[str], finding: SourceFinding, *, policy: PolicyRef
     ) -> datetime | None:
         """Return until when a ground about the skill's own files is lifted by digest; as ``covers``."""
-        pair = (SOURCE_KIND, finding.rule)
+        accepted = (None, SOURCE_KIND, finding.rule)
         return _latest(
             approval
             for approval in self._approvals
             if digests & approval.artefacts
-            and pair in approval.accepted_findings
+            and accepted in approval.accepted_findings
             and _answers(approval, policy)
             and _counts(approval, self._maturity, self._now)
         )
@@ -174,7 +174,7 @@ def names_to_accept(finding: Finding) -> frozenset[str]:
 
 
 def _accepts(approval: Approval, finding: Finding) -> bool:
-    kind = finding.kind.value
+    package, kind = finding.package, finding.kind.value
     if finding.kind in ADVISORIES:
-        return all((kind, name) in approval.accepted_findings for name in names_to_accept(finding))
-    return (kind, finding.id) in approval.accepted_findings
+        return all((package, kind, name) in approval.accepted_findings for name in names_to_accept(finding))
+    return (package, kind, finding.id) in approval.accepted_findings

@@ -11,6 +11,9 @@ from .package import Ecosystem, PackageId
 from .policy import Action, Maturity, PolicyRef
 from .source_finding import SourceFinding
 
+#: What an approval accepts of a finding: its package (``None``: the skill's own files), its kind and a name.
+Accepted = tuple[PackageId | None, str, str]
+
 
 class ComplianceReason(StrEnum):
     """Reasons of the condition ``Compliant``."""
@@ -111,7 +114,7 @@ class Approval:
     artefacts
         Digest of each artefact it covers, as ``Artefact.digest``; empty where it is about looking a name up.
     accepted_findings
-        ``(kind, id)`` pairs accepted with it.
+        What is accepted with it: each finding of the package that it was shown for, and of no other.
     min_maturity
         Agents below it are not covered.
     approved
@@ -128,7 +131,7 @@ class Approval:
     """
 
     artefacts: frozenset[str]
-    accepted_findings: frozenset[tuple[str, str]]
+    accepted_findings: frozenset[Accepted]
     min_maturity: Maturity
     approved: bool
     policies: frozenset[PolicyRef]

@@ -12,6 +12,7 @@ from typing import Any
 from ..api.v1alpha1.package_approval import MAX_REQUESTERS
 from ..domain.approval_request import Effect, effect_of
 from ..domain.conditions import ConditionDraft, Status, merge, timestamp
+from ..domain.verdict import Accepted
 from ..kube.kinds import Kind
 from .approvals import Requests
 from .guard import Guard
@@ -181,13 +182,19 @@ class ApprovalReconciler:
             message=text,
             package=f"{declared.ecosystem.value} {declared}" if declared else None,
             artefacts=sorted(request.artefacts) if request else [],
-            findings=sorted(f"{kind} {id_}" for kind, id_ in request.findings) if request else [],
+            findings=sorted(_accepted(item) for item in request.findings) if request else [],
             decision=None if decision is None else ("Approved" if decision.approved else "Denied"),
             reason=decision.reason if decision else None,
             maturity=decision.min_maturity.value if decision else None,
             expires=timestamp(decision.expires_at) if decision and decision.expires_at else None,
             **more,
         )
+
+
+def _accepted(item: Accepted) -> str:
+    """Return a finding in words; one of a skill's own files has no package."""
+    package, kind, id_ = item
+    return f"{kind} {id_} of {package.ecosystem.value} {package}" if package else f"{kind} {id_}"
 
 
 def _said(record: ApprovalRecord) -> str:

@@ -13,6 +13,7 @@ from skillwarden.domain.errors import InvalidInputError
 from skillwarden.domain.finding import FindingKind, Severity
 from skillwarden.domain.package import Ecosystem, PackageId
 from skillwarden.domain.policy import Maturity, PolicyRef
+from skillwarden.domain.verdict import Accepted
 
 from .common import (
     LIST_ATOMIC,
@@ -222,15 +223,18 @@ class PackageApproval(Resource):
         # Never None, which would mean a ClusterPackagePolicy.
         spec, namespace = self.spec, self.metadata.namespace or ""
         artefacts = {item.digest for item in spec.artefacts}
-        findings = {(item.kind.value, item.id) for item in spec.findings}
+        shown = [(item.to_domain(), item) for item in spec.findings]
+        findings: set[Accepted] = {(package, item.kind.value, item.id) for package, item in shown}
         if spec.source is not None:
             artefacts.add(spec.source.digest)
-            findings |= {(SOURCE_KIND, item.rule) for item in spec.source.findings}
+            findings |= {(None, SOURCE_KIND, item.rule) for item in spec.source.findings}
         return domain.ApprovalRequest(
             declared=spec.package.to_domain() if spec.package else None,
             artefacts=frozenset(artefacts),
             findings=frozenset(findings),
-            aliases=frozenset((item.kind.value, alias) for item in spec.findings for alias in item.aliases),
+            aliases=frozenset(
+                (package, item.kind.value, alias) for package, item in shown for alias in item.aliases
+            ),
             min_maturity=spec.min_maturity,
             policies=frozenset(
                 PolicyRef(item.name, namespace if item.kind == "PackagePolicy" else None)
