@@ -284,6 +284,11 @@ def look_shell(text: str, into: Collector) -> None:
     _keep(doubtful, into)
 
 
+def look_for_grave_shell(text: str, into: Collector) -> None:
+    """Look at a text that a shell may be given for what is grave alone."""
+    into.signs(joined_lines(shell_beyond_doubt(shell_code(text))), _GRAVE_SHELL)
+
+
 def _downloaded_and_run(code: str, into: Collector) -> None:
     """Look for files that are run after they were downloaded."""
     if not _DOWNLOADS.search(code):

@@ -23,7 +23,16 @@ _TRIES = 3
 _BUILTINS = ("builtins.", "__builtins__.")
 _RUNS_TEXT = frozenset(f"{space}{name}" for space in ("", *_BUILTINS) for name in ("eval", "exec"))
 _RUNS_CODE = _RUNS_TEXT | {f"{space}compile" for space in ("", *_BUILTINS)}
-_RUNS_CODE |= {"code.interact", "runpy.run_path", "types.FunctionType", "types.CodeType"}
+_RUNS_CODE |= {"code.interact", "types.FunctionType", "types.CodeType"}
+#: What runs a file, whatever its name is: which argument names it, and how.
+_RUNS_FILE = {
+    "imp.load_source": (1, "pathname"),
+    "importlib.machinery.SourceFileLoader": (1, "path"),
+    "importlib.machinery.SourcelessFileLoader": (1, "path"),
+    "importlib.util.spec_from_file_location": (1, "location"),
+    "runpy.run_path": (0, "path_name"),
+}
+_FOLDER = "/skill/src/"
 _DECODES = (
     "base64.",
     "binascii.",
@@ -167,6 +176,8 @@ class _Module:
         line, add = node.lineno, self._into.add
         if name in _RUNS_CODE:
             self._runs_code(name, node)
+        elif name in _RUNS_FILE:
+            self._runs_file(name, node)
         elif name in _DESERIALISES:
             add("deserialisation", Severity.MEDIUM, line, f"{name} runs whatever the data says")
         elif name == "yaml.load" and not self._safe_yaml(node):
@@ -225,6 +236,21 @@ class _Module:
             self._into.add(
                 "dynamic-code", Severity.HIGH, node.lineno, f"{plain} runs code that is made while it runs"
             )
+
+    def _runs_file(self, name: str, node: ast.Call) -> None:
+        """Remark a file that is run, unless it is known to be one of the skill's: those are looked at."""
+        position, keyword = _RUNS_FILE[name]
+        given = [*node.args[position : position + 1], *(i.value for i in node.keywords if i.arg == keyword)]
+        path = posixpath.normpath(self._names.text(given[0]) or "/") if given else ""
+        if not path.startswith(("/", "..")) or path.startswith(_FOLDER):
+            return
+        by_name = name != "runpy.run_path"
+        self._into.add(
+            "import-by-name" if by_name else "dynamic-code",
+            Severity.MEDIUM if by_name else Severity.HIGH,
+            node.lineno,
+            f"{name} runs a file that is named while it runs, or is not the skill's",
+        )
 
     def _handed_on(self) -> None:
         """Remark where exec or eval is handed on, to a decorator or to map: it is called out of sight."""
