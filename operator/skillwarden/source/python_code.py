@@ -15,7 +15,8 @@ from .commands import Place, runs_of, runs_of_words
 from .decode import decoded
 from .python_environment import PROCESS, whole_environment
 from .python_names import Names
-from .signs import CONSTANTS
+from .python_reach import Reach
+from .signs import CONSTANTS, names_secret
 
 #: How deep a blob inside of a blob is looked into.
 _DEPTH = 3
@@ -142,11 +143,15 @@ class _Module:
         self._names = Names(tree)
         self._calls: list[tuple[str, ast.Call]] = []
         self._imports: set[str] = set()
+        self._secrets: list[tuple[str, ast.expr]] = []
+        self._hides_secret = False
 
     def look(self) -> None:
-        for text, line in self._names.constants(self._tree):
-            self._into.signs(text, CONSTANTS, line=line)
-            self._blob(text, line)
+        for text, constant in self._names.constants(self._tree):
+            self._into.signs(text, CONSTANTS, line=constant.lineno)
+            self._blob(text, constant.lineno)
+            if names_secret(text):
+                self._secrets.append((text, constant))
         for node in ast.walk(self._tree):
             if isinstance(node, ast.Call):
                 name = self._names.dotted(node.func)
@@ -325,6 +330,7 @@ class _Module:
         for inner in decoded(text):
             hidden = self._into.inside(line=line, note="decoded:")
             hidden.signs(inner, CONSTANTS)
+            self._hides_secret = self._hides_secret or names_secret(inner)
             if parse(inner) is not None and any(
                 word in inner for word in ("import ", "exec", "eval", "open(", "(")
             ):
@@ -372,7 +378,7 @@ class _Module:
         sends = [node for name, node in self._calls if self._sends(name, node)]
         severity = whole_environment(self._tree, self._names, sends=sends, into=self._into)
         if self._into.has("credential-path", "metadata-service"):
-            severity = Severity.CRITICAL
+            severity = Severity.CRITICAL if self._reaches_secret() else severity or Severity.HIGH
         if severity and sends and (connects or any(name.startswith(_NETWORK) for name in names)):
             self._into.add(
                 "exfiltration",
@@ -380,6 +386,16 @@ class _Module:
                 sends[0].lineno,
                 "reads credentials or the whole environment, and sends",
             )
+
+    def _reaches_secret(self) -> bool:
+        """Whether what names a secret may be read; what is only compared or told to somebody is not."""
+        if self._hides_secret or not self._secrets:
+            return True
+        reach = Reach(self._tree, self._names)
+        try:
+            return any(reach.of(node, text=text) for text, node in self._secrets)
+        except RecursionError:  # handed on more often than anybody writes
+            return True
 
     def _opens_socket(self, names: set[str]) -> bool:
         if any(name.startswith(("socket.", "_socket.")) and name not in _ASKS for name in names):
