@@ -25,7 +25,11 @@ def zip_of(*members: tuple[str | zipfile.ZipInfo, str | bytes]) -> bytes:
 
 
 def wheel_of(
-    files: Mapping[str, str] | None = None, *, metadata: str = "", name: str = "tiny", version: str = "1.0"
+    files: Mapping[str, str | bytes] | None = None,
+    *,
+    metadata: str = "",
+    name: str = "tiny",
+    version: str = "1.0",
 ) -> bytes:
     """A wheel with these files, and these lines in its METADATA."""
     info = f"{name}-{version}.dist-info"

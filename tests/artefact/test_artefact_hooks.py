@@ -29,6 +29,9 @@ def ids(facts: ArtefactFacts) -> list[str]:
         ("evil.pth", WORM, ["pth:evil.pth"]),
         ("evil.pth", f"# a comment\n./lib\n{WORM}\n", ["pth:evil.pth"]),
         ("evil.pth", "import\tos", ["pth:evil.pth"]),
+        ("evil.pth", "\ufeffimport os", ["pth:evil.pth"]),
+        ("evil.pth", b"\xef\xbb\xbfimport os  # \xe9", ["pth:evil.pth"]),
+        ("evil.pth", b"# \xe9\nimport os", ["pth:evil.pth"]),
         ("evil.pth", "./lib\n#import os\n", []),
         ("tiny/evil.pth", WORM, []),
         ("tiny-1.0.data/purelib/evil.pth", WORM, ["pth:evil.pth"]),
@@ -65,7 +68,9 @@ def ids(facts: ArtefactFacts) -> list[str]:
         ("tiny-1.0.dist-info/entry_points.txt", "[other]\ngit = tiny:main\n", []),
     ],
 )
-async def test_what_a_wheel_runs_by_itself(path: str, text: str, expected: list[str], desk: Desk) -> None:
+async def test_what_a_wheel_runs_by_itself(
+    path: str, text: str | bytes, expected: list[str], desk: Desk
+) -> None:
     assert ids(await desk.wheel(wheel_of({path: text}))) == expected
 
 

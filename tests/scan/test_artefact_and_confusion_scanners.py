@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 
@@ -19,6 +20,7 @@ from skillwarden.scan.names import name_findings
 from skillwarden.scan.toplist import top_names
 
 MakeLock = Callable[..., Lock]
+UPLOADED = datetime(2026, 11, 28, tzinfo=UTC)
 
 
 async def test_hooks_and_licences_become_findings(make_lock: MakeLock) -> None:
@@ -101,12 +103,13 @@ def test_no_popular_name_is_found(ecosystem: Ecosystem) -> None:
     assert confusion_findings(declared) == ()
 
 
-def one(ecosystem: Ecosystem, name: str, version: str) -> Lock:
+def one(ecosystem: Ecosystem, name: str, version: str, uploaded: datetime | None = UPLOADED) -> Lock:
     package = PackageId(ecosystem, name, version)
     node = ecosystem is Ecosystem.NPM
     digest = "sha512:" + "a" * 128 if node else "sha256:" + "a" * 64
     places = (f"node_modules/{name}",) if node else ()
-    locked = LockedPackage(package, Artefact("file", digest), direct=True, locations=places)
+    artefact = Artefact("file", digest, uploaded_at=uploaded)
+    locked = LockedPackage(package, artefact, direct=True, locations=places)
     return Lock(Platform(python="3.12", node="24"), (locked,))
 
 
@@ -119,6 +122,15 @@ def one(ecosystem: Ecosystem, name: str, version: str) -> Lock:
         (Ecosystem.PYPI, "nobody-knows-this", "2026.11.1", False),
         (Ecosystem.PYPI, "nobody-knows-this", "20261101", False),
         (Ecosystem.PYPI, "nobody-knows-this", "20269901", True),
+        (Ecosystem.PYPI, "nobody-knows-this", "202611.3", False),
+        (Ecosystem.PYPI, "nobody-knows-this", "2027.1", False),
+        (Ecosystem.PYPI, "nobody-knows-this", "20271231", False),
+        (Ecosystem.PYPI, "nobody-knows-this", "20260230", True),
+        (Ecosystem.PYPI, "nobody-knows-this", "2028.1", True),
+        (Ecosystem.PYPI, "nobody-knows-this", "20280101", True),
+        (Ecosystem.PYPI, "nobody-knows-this", "1999.1", True),
+        (Ecosystem.NPM, "nobody-knows-this", "2099.0.0", True),
+        (Ecosystem.NPM, "nobody-knows-this", "20991231.0.0", True),
         (Ecosystem.PYPI, "pywin32", "311", False),
         (Ecosystem.NPM, "nobody-knows-this", "99.99.99", False),
         (Ecosystem.NPM, "nobody-knows-this", "999.0.0", True),
@@ -131,6 +143,12 @@ async def test_a_version_above_every_real_one(
     report = await ConfusionScanner().scan(one(ecosystem, name, version))
     assert [finding.id for finding in report.findings] == (["version-above-99"] if found else [])
     assert (report.scanner, len(report.audited)) == (ScannerName.CONFUSION, 1)
+
+
+async def test_a_date_is_one_by_todays_year_where_nobody_knows_the_upload() -> None:
+    for years, found in ((0, []), (2, ["version-above-99"])):
+        lock = one(Ecosystem.NPM, "nobody-knows-this", f"{datetime.now(UTC).year + years}.1.0", None)
+        assert [finding.id for finding in (await ConfusionScanner().scan(lock)).findings] == found
 
 
 async def test_a_name_is_looked_at_in_the_closure_too() -> None:

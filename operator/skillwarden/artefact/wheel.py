@@ -8,6 +8,7 @@ script of a system command's name, which runs when somebody calls that command.
 
 from __future__ import annotations
 
+import codecs
 import configparser
 import hashlib
 import re
@@ -165,8 +166,7 @@ def _startup(reader: ZipReader, name: str) -> Iterator[Hook]:
         place = installed_path(member)
         module = _module(place)
         if "/" not in place and place.endswith(".pth"):
-            lines = reader.read(member).decode("utf-8", "replace").splitlines()
-            code = [line for line in lines if line.startswith(("import ", "import\t"))]
+            code = _code_lines(reader.read(member))
             strange = [line for line in code if not _harmless(line.strip(), name)]
             if strange:
                 hook = Hook(f"pth:{place}", shortened("; ".join(strange)))
@@ -179,6 +179,20 @@ def _startup(reader: ZipReader, name: str) -> Iterator[Hook]:
         else:
             continue
         yield _looked(reader, hook, [], [member] if member.endswith(".py") else [])
+
+
+def _code_lines(content: bytes) -> list[str]:
+    """Return the lines of a ``.pth`` file that some release of Python runs.
+
+    Newer ones pass over a mark of byte order (``site`` reads ``utf-8-sig``), older ones take it for text;
+    each reads what is no UTF-8 in the encoding of the locale.
+    """
+    try:
+        texts = [content.decode("utf-8-sig"), content.decode("utf-8")]
+    except UnicodeDecodeError:
+        texts = [content.removeprefix(codecs.BOM_UTF8).decode("latin-1"), content.decode("latin-1")]
+    lines = dict.fromkeys(line for text in texts for line in text.splitlines())
+    return [line for line in lines if line.startswith(("import ", "import\t"))]
 
 
 def _module(place: str) -> str:

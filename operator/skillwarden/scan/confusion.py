@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import UTC, date, datetime
 from functools import lru_cache
 
 from skillwarden.domain.finding import Finding, FindingKind, ScannerName, ScannerReport
-from skillwarden.domain.lock import Lock
+from skillwarden.domain.lock import Lock, LockedPackage
 from skillwarden.domain.package import DeclaredPackage, Ecosystem, PackageId
 
 from .protocol import answered, packages_of
@@ -45,7 +46,8 @@ _GENERIC = frozenset(
     )
 )
 _SPLIT = re.compile(r"[-_./@]+")
-_CALENDAR = re.compile(r"(?:19|20)\d\d(?:[01]\d(?:[0-3]\d)?)?")
+#: A year, perhaps with a month and a day.
+_CALENDAR = re.compile(r"(2\d{3})(\d\d)?(\d\d)?")
 _MAJOR = re.compile(r"(?:\d+!)?(\d+)")
 
 
@@ -64,7 +66,11 @@ class ConfusionScanner:
         """Report one finding a package at most of each kind."""
         ids = packages_of(lock, self.name)
         found = [
-            finding for id_ in ids for finding in (_by_name(id_), _by_version(id_)) if finding is not None
+            finding
+            for package in lock.packages
+            if package.id in ids
+            for finding in (_by_name(package.id), _by_version(package))
+            if finding is not None
         ]
         return answered(self.name, audited=ids, findings=found)
 
@@ -86,15 +92,28 @@ def _by_name(package: PackageId) -> Finding | None:
     )
 
 
-def _by_version(package: PackageId) -> Finding | None:
-    major = _MAJOR.match(package.version)
-    if major is None or _CALENDAR.fullmatch(major[1]) or int(major[1]) <= MAX_MAJOR:
+def _by_version(locked: LockedPackage) -> Finding | None:
+    package, major = locked.id, _MAJOR.match(locked.id.version)
+    if major is None or int(major[1]) <= MAX_MAJOR:
+        return None
+    if _is_date(major[1], (locked.artefact.uploaded_at or datetime.now(UTC)).year):
         return None
     if package.name in _popular(package.ecosystem):
         return None
     return _finding(
         package, HIGH_VERSION, f"has the version {package.version[:40]}, above every real one of its kind"
     )
+
+
+def _is_date(major: str, uploaded: int) -> bool:
+    """Whether a number is a date from 2000 to the end of the year after an upload."""
+    parts = _CALENDAR.fullmatch(major)
+    if parts is None:
+        return False
+    try:
+        return date(int(parts[1]), int(parts[2] or 1), int(parts[3] or 1)).year <= uploaded + 1
+    except ValueError:
+        return False
 
 
 def _finding(package: PackageId, id_: str, summary: str) -> Finding:

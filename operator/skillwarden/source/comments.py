@@ -7,6 +7,7 @@ to where it must end, and ``beyond_doubt`` blanks only what is a comment however
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 _JS_TOKEN = re.compile(
@@ -60,6 +61,7 @@ class JavaScript:
     text: str
     comments: list[tuple[int, int]] = field(default_factory=list)
     strings: list[tuple[int, int]] = field(default_factory=list)
+    _regexes: list[tuple[int, int]] = field(default_factory=list)
     _conditions: list[bool] = field(default_factory=list)
     _braces: list[int | None] = field(default_factory=list)  # where a template begins that goes on behind it
     _templates: int = 0
@@ -97,6 +99,7 @@ class JavaScript:
             return at + 1, ""
         elif mark == "/" and self._operand_follows(before) and at >= self._no_regex_until:
             if regex := _JS_REGEX.match(self.text, at):
+                self._regexes.append((at + 1, regex.end() - 1))
                 return regex.end(), "''"
             # One failure a line: a line of nothing else would be read as often as it has slashes.
             self._no_regex_until = self._line_end(at)
@@ -128,8 +131,18 @@ class JavaScript:
 
     def code(self) -> str:
         """Return the text with its comments blanked, each character for one."""
+        return self._without(self.comments)
+
+    def bare(self) -> str:
+        """Return the text with comments, regular expressions and what stands in quotes blanked."""
+        pieces: dict[int, int] = {}
+        for start, end in self.strings:  # a whole template begins where its first piece does
+            pieces[start] = min(end, pieces.get(start, end))
+        return self._without(sorted([*self.comments, *self._regexes, *pieces.items()]))
+
+    def _without(self, spans: Iterable[tuple[int, int]]) -> str:
         parts, at = [], 0
-        for start, end in self.comments:
+        for start, end in spans:
             parts += [self.text[at:start], _blank(self.text[start:end])]
             at = end
         return "".join([*parts, self.text[at:]])

@@ -16,6 +16,7 @@ from skillwarden.domain.source_finding import SourceFinding, gravest_first
 
 from . import entrypoint, other_code, python_code
 from .collect import Collector
+from .content import language_by_content
 from .encoding import code_text
 from .signs import HIDDEN, TEXTS
 
@@ -31,6 +32,8 @@ _PYTHON = (".py", ".pyw", ".pyi")
 _JAVASCRIPT = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".jsx", ".tsx")
 _SHELL = (".sh", ".bash", ".zsh", ".ksh")
 _TEXT = (".md", ".markdown", ".txt", ".rst", ".html", ".xml", ".yaml", ".yml", ".json", ".toml", ".csv", "")
+#: What its reader finds the code of in fences, if it has any; what it says beside them is said to somebody.
+_PROSE = (".md", ".markdown", ".rst", ".adoc", ".html", ".htm")
 _COMPILED = (".pyc", ".pyo", ".so", ".node", ".wasm")
 _IN_ARCHIVES = (*_PYTHON, *_JAVASCRIPT, *_SHELL, *_COMPILED)
 _FENCE = re.compile(r"(?ms)^[ \t]*```[ \t]*(?P<language>[A-Za-z0-9+-]*)[^\n]*\n(?P<code>.*?)^[ \t]*```")
@@ -77,7 +80,7 @@ def _run(files: Sequence[SourceFile], invocation: Invocation) -> list[SourceFind
         about.add("unreadable-code", Severity.HIGH, position + 1, text)
     found = list(about.found.values())
     for file, language in pieces:
-        if file.path in invented or language != language_of(file):
+        if file.path in invented or language != (language_of(file) or language_by_content(file.content)):
             found += _file(file, language)
     return found
 
@@ -132,7 +135,8 @@ def _file(file: SourceFile, run_by: str = "") -> Iterable[SourceFinding]:
         return into.found.values()
     if _holds_code(file.content):
         into.add("binary", Severity.HIGH, 1, "is an archive that holds code, which nobody looked into")
-    language = run_by or language_of(file)
+    named = run_by or language_of(file)
+    language = named or language_by_content(file.content)
     if language == "python":
         text = code_text(file.content, into)
     else:
@@ -140,12 +144,34 @@ def _file(file: SourceFile, run_by: str = "") -> Iterable[SourceFinding]:
         text = _decoded(file.content.replace(b"\0", b"") if language == "shell" else file.content)
     if text is None and (language or _ending(file.path) in _TEXT[:-1]):
         text = file.content.decode("utf-8", "replace")
-    elif text is None and file.path.endswith(_COMPILED):
+    if _is_compiled(file.content) or (text is None and file.path.endswith(_COMPILED)):
         into.add("binary", Severity.HIGH, 1, "is compiled code, which nobody can look into")
     if text is not None:
         into.signs(text, HIDDEN)
-        _by_language(file.path, text, into, language)
+        if language:
+            _LOOKS[language](text, into)
+        if not named and _ending(file.path) in _TEXT:
+            into.signs(text, TEXTS)
+    if not named:
+        _as_data(file, into)
     return into.found.values()
+
+
+def _as_data(file: SourceFile, into: Collector) -> None:
+    """Look for what no data says, a degree milder: nothing tells that a shell is given it."""
+    text = file.content.replace(b"\0", b"").decode("utf-8", "replace")
+    if _ending(file.path) in {".md", ".markdown"}:
+        _fences(text, into)
+    elif _ending(file.path) not in _PROSE:
+        data = Collector(file.path, milder=True, note="as a shell reads it: ")
+        other_code.look_for_grave_shell(text, data)
+        for finding in data.found.values():
+            into.keep(finding)
+
+
+def _is_compiled(content: bytes) -> bool:
+    """Whether a file of any name is what Python compiled: a magic number, and a code object behind it."""
+    return content[2:4] == b"\r\n" and content[16:17] in {b"\x63", b"\xe3"}
 
 
 def _decoded(content: bytes) -> str | None:
@@ -179,15 +205,6 @@ def language_of(file: SourceFile) -> str:
     if ending in _JAVASCRIPT or language in {"node", "deno", "bun"}:
         return "javascript"
     return "shell" if ending in _SHELL or language else ""
-
-
-def _by_language(path: str, text: str, into: Collector, language: str) -> None:
-    if language:
-        _LOOKS[language](text, into)
-    elif (ending := _ending(path)) in _TEXT:
-        into.signs(text, TEXTS)
-        if ending in {".md", ".markdown"}:
-            _fences(text, into)
 
 
 def _fences(text: str, into: Collector) -> None:

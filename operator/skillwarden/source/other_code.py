@@ -71,6 +71,11 @@ _ENVIRONMENT_SENT_JS = re.compile(
     r"JSON\.stringify\s*\([^;]{0,200}\bprocess\.env\s*[,)}\]]"
     r"|Object\.(?:entries|keys|values)\s*\([^)]{0,40}process\.env\s*\)"
 )
+#: What may read a file, or have another program do it.
+_READS_JS = re.compile(
+    r"\breadFile|\bcreateReadStream|\bopen(?:Sync|AsBlob)?\s*\(|\bcopyFile|\bcp(?:Sync)?\s*\(|\bsendFile"
+    r"|\bchild_process\b|\b(?:exec|spawn|fork)\w*\s*[(`]|\bDeno\b|\bBun\b|\$`|\]\s*\(|\bfs\w*\s*(?:\.\s*promises\s*)?\["
+)
 _SHELL_JS = re.compile(r"(?:spawn|exec)(?:File)?(?:Sync)?\s*\(\s*['\"`](?:/bin/)?(?:ba|z)?sh\b|cmd\.exe")
 _CONNECT_JS = re.compile(r"\bnet\.(?:connect|createConnection|Socket)\b|new\s+net\.Socket")
 _DECODE_JS = re.compile(
@@ -256,7 +261,12 @@ def _grave_javascript(code: str, into: Collector) -> None:
 def _exfiltration_javascript(code: str, into: Collector) -> None:
     sends = _SENDS_JS.search(code)
     if sends and into.has("credential-path", "environment", "metadata-service") and into.has("network"):
-        grave = into.has("credential-path", "metadata-service") or _ENVIRONMENT_SENT_JS.search(code)
+        reads = _READS_JS.search(code) or into.has("dynamic-code", "encoded-code", "import-by-name")
+        grave = (
+            into.has("metadata-service")
+            or (into.has("credential-path") and reads)
+            or _ENVIRONMENT_SENT_JS.search(code)
+        )
         into.add(
             "exfiltration",
             Severity.CRITICAL if grave else Severity.HIGH,
@@ -282,6 +292,11 @@ def look_shell(text: str, into: Collector) -> None:
     doubtful = Collector(into.path, milder=True, note=_DOUBT)
     doubtful.signs(joined_lines(shell_beyond_doubt(text)), _GRAVE_SHELL)
     _keep(doubtful, into)
+
+
+def look_for_grave_shell(text: str, into: Collector) -> None:
+    """Look at a text that a shell may be given for what is grave alone."""
+    into.signs(joined_lines(shell_beyond_doubt(shell_code(text))), _GRAVE_SHELL)
 
 
 def _downloaded_and_run(code: str, into: Collector) -> None:

@@ -15,7 +15,8 @@ from .commands import Place, runs_of, runs_of_words
 from .decode import decoded
 from .python_environment import PROCESS, whole_environment
 from .python_names import Names
-from .signs import CONSTANTS
+from .python_reach import Reach
+from .signs import CONSTANTS, names_secret
 
 #: How deep a blob inside of a blob is looked into.
 _DEPTH = 3
@@ -23,7 +24,16 @@ _TRIES = 3
 _BUILTINS = ("builtins.", "__builtins__.")
 _RUNS_TEXT = frozenset(f"{space}{name}" for space in ("", *_BUILTINS) for name in ("eval", "exec"))
 _RUNS_CODE = _RUNS_TEXT | {f"{space}compile" for space in ("", *_BUILTINS)}
-_RUNS_CODE |= {"code.interact", "runpy.run_path", "types.FunctionType", "types.CodeType"}
+_RUNS_CODE |= {"code.interact", "types.FunctionType", "types.CodeType"}
+#: What runs a file, whatever its name is: which argument names it, and how.
+_RUNS_FILE = {
+    "imp.load_source": (1, "pathname"),
+    "importlib.machinery.SourceFileLoader": (1, "path"),
+    "importlib.machinery.SourcelessFileLoader": (1, "path"),
+    "importlib.util.spec_from_file_location": (1, "location"),
+    "runpy.run_path": (0, "path_name"),
+}
+_FOLDER = "/skill/src/"
 _DECODES = (
     "base64.",
     "binascii.",
@@ -133,11 +143,15 @@ class _Module:
         self._names = Names(tree)
         self._calls: list[tuple[str, ast.Call]] = []
         self._imports: set[str] = set()
+        self._secrets: list[tuple[str, ast.expr]] = []
+        self._hides_secret = False
 
     def look(self) -> None:
-        for text, line in self._names.constants(self._tree):
-            self._into.signs(text, CONSTANTS, line=line)
-            self._blob(text, line)
+        for text, constant in self._names.constants(self._tree):
+            self._into.signs(text, CONSTANTS, line=constant.lineno)
+            self._blob(text, constant.lineno)
+            if names_secret(text):
+                self._secrets.append((text, constant))
         for node in ast.walk(self._tree):
             if isinstance(node, ast.Call):
                 name = self._names.dotted(node.func)
@@ -167,6 +181,8 @@ class _Module:
         line, add = node.lineno, self._into.add
         if name in _RUNS_CODE:
             self._runs_code(name, node)
+        elif name in _RUNS_FILE:
+            self._runs_file(name, node)
         elif name in _DESERIALISES:
             add("deserialisation", Severity.MEDIUM, line, f"{name} runs whatever the data says")
         elif name == "yaml.load" and not self._safe_yaml(node):
@@ -225,6 +241,21 @@ class _Module:
             self._into.add(
                 "dynamic-code", Severity.HIGH, node.lineno, f"{plain} runs code that is made while it runs"
             )
+
+    def _runs_file(self, name: str, node: ast.Call) -> None:
+        """Remark a file that is run, unless it is known to be one of the skill's: those are looked at."""
+        position, keyword = _RUNS_FILE[name]
+        given = [*node.args[position : position + 1], *(i.value for i in node.keywords if i.arg == keyword)]
+        path = posixpath.normpath(self._names.text(given[0]) or "/") if given else ""
+        if not path.startswith(("/", "..")) or path.startswith(_FOLDER):
+            return
+        by_name = name != "runpy.run_path"
+        self._into.add(
+            "import-by-name" if by_name else "dynamic-code",
+            Severity.MEDIUM if by_name else Severity.HIGH,
+            node.lineno,
+            f"{name} runs a file that is named while it runs, or is not the skill's",
+        )
 
     def _handed_on(self) -> None:
         """Remark where exec or eval is handed on, to a decorator or to map: it is called out of sight."""
@@ -299,6 +330,7 @@ class _Module:
         for inner in decoded(text):
             hidden = self._into.inside(line=line, note="decoded:")
             hidden.signs(inner, CONSTANTS)
+            self._hides_secret = self._hides_secret or names_secret(inner)
             if parse(inner) is not None and any(
                 word in inner for word in ("import ", "exec", "eval", "open(", "(")
             ):
@@ -346,7 +378,7 @@ class _Module:
         sends = [node for name, node in self._calls if self._sends(name, node)]
         severity = whole_environment(self._tree, self._names, sends=sends, into=self._into)
         if self._into.has("credential-path", "metadata-service"):
-            severity = Severity.CRITICAL
+            severity = Severity.CRITICAL if self._reaches_secret() else severity or Severity.HIGH
         if severity and sends and (connects or any(name.startswith(_NETWORK) for name in names)):
             self._into.add(
                 "exfiltration",
@@ -354,6 +386,16 @@ class _Module:
                 sends[0].lineno,
                 "reads credentials or the whole environment, and sends",
             )
+
+    def _reaches_secret(self) -> bool:
+        """Whether what names a secret may be read; what is only compared or told to somebody is not."""
+        if self._hides_secret or not self._secrets:
+            return True
+        reach = Reach(self._tree, self._names)
+        try:
+            return any(reach.of(node, text=text) for text, node in self._secrets)
+        except RecursionError:  # handed on more often than anybody writes
+            return True
 
     def _opens_socket(self, names: set[str]) -> bool:
         if any(name.startswith(("socket.", "_socket.")) and name not in _ASKS for name in names):

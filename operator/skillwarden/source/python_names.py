@@ -194,8 +194,8 @@ class Names:
         joined = glue.join(texts)
         return joined if known and len(joined) <= _MAX_TEXT else None
 
-    def constants(self, tree: ast.AST) -> Iterator[tuple[str, int]]:
-        """Yield each text constant but docstrings, with its line, and each that is made of pieces."""
+    def constants(self, tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+        """Yield each text constant but docstrings, with its node, and each that is made of pieces."""
         described = {
             id(node.body[0].value)
             for node in ast.walk(tree)
@@ -207,7 +207,7 @@ class Names:
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant):
                 if id(node) not in described and isinstance(node.value, str | bytes):
-                    yield self.text(node) or "", node.lineno
+                    yield self.text(node) or "", node
             elif (
                 isinstance(node, ast.BinOp | ast.JoinedStr | ast.Call | ast.Subscript)
                 and id(node) not in pieces
@@ -220,7 +220,7 @@ class Names:
                     pieces.update(id(inner) for inner in operands(node)[1])
                 text = text or self.text(node, gaps=True)
                 if text:
-                    yield text, node.lineno
+                    yield text, node
 
 
 def operands(node: ast.BinOp) -> tuple[list[ast.expr], list[ast.BinOp]]:

@@ -80,6 +80,12 @@ CONSTANTS = (
     ),
 )
 
+
+def names_secret(text: str) -> bool:
+    """Whether a text names where credentials are kept, or the address that hands them out."""
+    return any(sign.pattern.search(text) for sign in CONSTANTS[:2])
+
+
 #: In texts that an agent reads.
 TEXTS = (
     _sign(
