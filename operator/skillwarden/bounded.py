@@ -137,6 +137,10 @@ async def _settle(process: asyncio.subprocess.Process, errors: asyncio.Task[byte
     _, left = await asyncio.wait({ended, errors}, timeout=_SETTLE_SECONDS)
     for task in left:
         task.cancel()
+    if ended in left:
+        # asyncio counts it as ended once its output is closed, which who left the group holds open, and has
+        # no public way to let go of our end: left to the garbage collector, that speaks up much later.
+        process._transport.close()  # type: ignore[attr-defined]
     return errors.result() if errors not in left else b""
 
 
