@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from skillwarden.cli.advisories import app, default_folder
+from skillwarden.runtime.settings import Settings
 
 Make = Callable[..., dict[str, Any]]
 MakeSource = Callable[..., Path]
@@ -68,9 +69,14 @@ def test_a_refused_source_fails_with_its_reason_and_force_takes_a_shrunk_one(
 
 
 def test_the_default_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("SKILLWARDEN_STATE_DIR", raising=False)
+    for name in ("SKILLWARDEN_STATE_DIR", "SKILLWARDEN_ADVISORIES_DIR"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert default_folder() == tmp_path / "skillwarden" / "advisories"
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert default_folder() == tmp_path / ".local" / "state" / "skillwarden" / "advisories"
+    monkeypatch.setenv("SKILLWARDEN_STATE_DIR", str(tmp_path / "state"))
+    assert default_folder() == tmp_path / "state" / "advisories"
+    monkeypatch.setenv("SKILLWARDEN_ADVISORIES_DIR", str(tmp_path / "elsewhere"))
+    assert default_folder() == tmp_path / "elsewhere" == Settings().advisories

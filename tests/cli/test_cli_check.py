@@ -175,11 +175,27 @@ def test_an_index_that_is_down_leaves_the_skill_unjudged(desk: Desk) -> None:
     assert "index" in ran.out
 
 
-def test_without_advisories_it_says_what_to_run(desk: Desk) -> None:
+def test_without_advisories_it_says_what_to_run(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = desk.root / "adv"
+    monkeypatch.setenv("SKILLWARDEN_ADVISORIES_DIR", str(folder))
     ran = desk.check(records=None)
     assert ran.code == 2
+    assert f"--into {folder}" in " ".join(ran.out.split())
+    assert "advisories: not scanned" in ran.out
+    assert "0 critical" not in ran.out
+    assert desk.check("--format", "json", records=None).json["findings"] is None
     assert "skillwarden advisories sync --from URL|DIR" in ran.out
     assert "again by itself" not in ran.out
+
+
+def test_what_was_synced_with_the_settings_of_check_is_found(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKILLWARDEN_ADVISORIES_DIR", str(desk.root / "adv"))
+    assert cli("advisories", "sync", "--from", desk.osv()).code == 0
+    ran = desk.check(records=None)
+    assert ran.code == 0, ran.said
+    assert "0 critical" in ran.out
 
 
 def test_stale_advisories_leave_the_skill_unjudged(desk: Desk) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from cli_support import Desk, Ran, cli, make_policy
+from cli_support import Desk, Ran, cli, make_policy, make_skill
 from operator_world import make_advisory
 
 from skillwarden.api.v1alpha1 import parse
@@ -174,6 +174,47 @@ def test_an_error_of_a_folder_is_shown_where_code_scanning_looks_for_it(desk: De
     place = result["locations"][0]["physicalLocation"]
     assert place["artifactLocation"]["uri"].endswith("skill/requirements.txt")
     assert place["region"]["startLine"] == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "files", "printed", "options"),
+    [
+        ("metadata: {openclaw: {requires: {env: [TOKEN]}}}\n", {}, "--env TOKEN=VALUE", ["--env", "TOKEN=x"]),
+        (
+            "metadata: {openclaw: {requires: {env: [TOKEN]}}}\n",
+            {},
+            "--without requires.env",
+            ["--without", "requires.env"],
+        ),
+        ("", {"__env": "TOKEN=x"}, "--exclude .env", ["--exclude", ".env"]),
+        ("", {"main__py": "import numpy\n"}, "--take-proposals", ["--take-proposals"]),
+    ],
+)
+def test_a_fix_that_check_prints_is_an_option_of_check_and_means_what_import_makes_of_it(
+    fields: str, files: dict[str, str], printed: str, options: list[str], desk: Desk
+) -> None:
+    desk.index.wheel("numpy")
+    folder = make_folder(desk, fields, **files)
+    assert printed in check(desk, folder).said
+    ran = check(desk, folder, *options, "--format", "json", "--show-pod")
+    assert ran.code == 0, ran.said
+    imported = cli("import", folder, *options)
+    manifest = desk.text("imported.yaml", imported.out)
+    assert ran.json == check(desk, manifest, "--format", "json", "--show-pod").json
+    judged_by = ["--maturity", "Intern", "--policy", desk.root / "policy.yaml", "--advisories", desk.osv()]
+    assert cli("sbom", folder, *options, *judged_by).code == 0
+
+
+@pytest.mark.parametrize("command", ["check", "sbom"])
+@pytest.mark.parametrize(
+    "options", [["--env", "A=b"], ["--exclude", "x"], ["--without", "os"], ["--env", "A"]]
+)
+def test_options_for_a_folder_are_refused_where_there_is_none(
+    command: str, options: list[str], desk: Desk
+) -> None:
+    ran = cli(command, desk.write("skill.yaml", make_skill()), *options)
+    assert (ran.code, ran.out) == (64, "")
+    assert "--env" in ran.err
 
 
 def test_import_prints_what_kubectl_applies(desk: Desk) -> None:

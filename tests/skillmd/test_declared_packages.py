@@ -61,7 +61,53 @@ def test_a_package_manager_that_is_no_text_is_refused_at_its_line(written: str, 
 
 def test_an_option_line_of_requirements_is_refused_at_its_line(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, files={"requirements.txt": "six\n\n--index-url=https://example.org\n"})
-    assert refused(folder)[0].startswith("requirements.txt:3: error: ")
+    assert refused(folder)[0].startswith("requirements.txt:3: error: '--index-url=https://example.org' is an")
+
+
+@pytest.mark.parametrize("line", ["-r {}", "-r{}", "--requirement {}", "--requirement={}  # the rest"])
+@pytest.mark.parametrize(
+    ("file", "included"),
+    [("requirements.txt", "requirements-pdf.txt"), ("requirements/all.txt", "../requirements-pdf.txt")],
+)
+def test_a_requirement_file_may_include_one_that_is_read(
+    line: str, file: str, included: str, tmp_path: Path
+) -> None:
+    files: dict[str, str | bytes] = {
+        file: f"six\n{line.format(included)}\n",
+        "requirements-pdf.txt": "rich\n",
+        "main.py": "",
+    }
+    folder = make_folder(tmp_path, files=files)
+    assert sorted(spec_of(folder)["packages"]["python"]) == ["rich", "six"]
+    assert said(folder) == [f"{file}:2: note: {included} is read by itself."]
+
+
+@pytest.mark.parametrize(
+    "included",
+    [
+        "gone.txt",
+        "base.txt",
+        "requirements-dev.txt",
+        "../requirements.txt",
+        "/etc/requirements.txt",
+        "https://example.org/requirements.txt",
+    ],
+)
+def test_a_requirement_file_that_includes_what_is_not_read_is_refused(included: str, tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {
+        "requirements.txt": f"six\n-r {included}\n",
+        "base.txt": "rich\n",
+        "requirements-dev.txt": "pytest\n",
+    }
+    [line] = refused(make_folder(tmp_path, files=files))
+    assert line.startswith(f"requirements.txt:2: error: it includes {included}, which is not among")
+
+
+def test_a_marker_is_refused_with_the_line_as_it_may_stay(tmp_path: Path) -> None:
+    text = 'six\nPillow[xmp]>=10 ; python_version >= "3.9"\n'
+    [line] = refused(make_folder(tmp_path, files={"requirements.txt": text}))
+    assert line.startswith("requirements.txt:2: error: 'Pillow[xmp]>=10 ; python_version >= \"3.9\"' has")
+    assert "Write: Pillow[xmp]>=10 (" in line
 
 
 def test_a_package_json_declares_dependencies_and_not_what_is_for_development(tmp_path: Path) -> None:
@@ -336,6 +382,7 @@ def test_what_several_files_ask_of_a_package_and_no_version_meets_is_refused(tmp
     [line] = refused(make_folder(tmp_path, files=files))
     assert line.startswith("scripts/requirements.txt:1: error: six==1.15.0 does not go together with")
     assert "(requirements.txt:2)" in line
+    assert "packages.python" not in line
 
 
 @pytest.mark.parametrize(

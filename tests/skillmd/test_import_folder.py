@@ -206,11 +206,33 @@ def test_what_does_not_fit_can_be_left_out(tmp_path: Path) -> None:
 
 
 def test_what_tools_leave_behind_is_no_part_of_a_skill_and_said(tmp_path: Path) -> None:
-    files = {"main.py": "", "__pycache__/main.pyc": "x", ".venv/pyvenv.cfg": "x"}
+    files = {"main.py": "", "__pycache__/main.pyc": "x", ".venv/pyvenv.cfg": "x", ".vscode/launch.json": "x"}
     folder = make_folder(tmp_path, files=files)
     (folder / ".git").mkdir()
     assert {item["path"] for item in spec_of(folder)["source"]["files"]} == {"SKILL.md", "main.py"}
-    assert any("__pycache__" in line and "left out" in line for line in said(folder))
+    for name in ("__pycache__", ".vscode"):
+        assert any(line.startswith(f"{name}: note: it is left out") for line in said(folder))
+
+
+@pytest.mark.parametrize(
+    "file", [".env", "scripts/.env.local", "server.pem", "keys/TLS.KEY", ".ssh/id_rsa", "id_ed25519_sk"]
+)
+def test_a_file_that_holds_a_secret_by_its_name_is_refused_unless_it_is_left_out(
+    file: str, tmp_path: Path
+) -> None:
+    folder = make_folder(tmp_path, files={"main.py": "", file: "TOKEN=x"})
+    [line] = refused(folder)
+    assert line.startswith(f"{file}: error: by its name it holds a secret")
+    assert line.endswith(f"--exclude {file}")
+    paths = {item["path"] for item in spec_of(folder, exclude=(file,))["source"]["files"]}
+    assert paths == {"SKILL.md", "main.py"}
+
+
+@pytest.mark.parametrize("file", [".env.example", ".env.sample", ".env.template", ".envrc", "id_rsa.pub"])
+def test_a_file_that_shows_how_a_secret_is_given_is_part_of_a_skill(file: str, tmp_path: Path) -> None:
+    assert file in {
+        item["path"] for item in spec_of(make_folder(tmp_path, files={file: "TOKEN="}))["source"]["files"]
+    }
 
 
 @pytest.mark.parametrize(

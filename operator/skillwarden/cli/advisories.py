@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -27,7 +27,9 @@ from skillwarden.runtime import logs
 from skillwarden.runtime.address import host_and_port
 from skillwarden.runtime.advisories import AdvisoryKeeper
 from skillwarden.runtime.advisory_server import advisory_server
+from skillwarden.runtime.settings import Settings
 
+from .ending import settings_error
 from .stopping import stop_event
 
 app = typer.Typer(
@@ -36,6 +38,7 @@ app = typer.Typer(
 )
 
 _FAILED = 1
+_WRONG_USE = 64
 _PLAIN_SECONDS = 2.0
 _STAGES = {SyncStage.DOWNLOAD: "fetching the dump", SyncStage.READ: "reading records"}
 
@@ -48,20 +51,20 @@ class OutputFormat(StrEnum):
 
 
 def default_folder() -> Path:
-    """Return where the advisories lie: below ``$SKILLWARDEN_STATE_DIR``, else the XDG state folder."""
-    configured = os.environ.get("SKILLWARDEN_STATE_DIR")
-    if configured:
-        return Path(configured) / "advisories"
-    state = os.environ.get("XDG_STATE_HOME", "")
-    base = Path(state) if state.startswith("/") else Path.home() / ".local" / "state"
-    return base / "skillwarden" / "advisories"
+    """Return where everything that judges looks for the advisories, unless told otherwise."""
+    try:
+        return Settings().advisories
+    except ValidationError as error:
+        typer.echo(f"error: {settings_error(error)}", err=True)
+        raise typer.Exit(_WRONG_USE) from error
 
 
 Into = Annotated[
     Path | None,
     typer.Option(
         "--into",
-        help="Folder of the index. Default: advisories/ below $SKILLWARDEN_STATE_DIR or the XDG state.",
+        help="Folder of the index. Default: $SKILLWARDEN_ADVISORIES_DIR, else advisories/ below"
+        " $SKILLWARDEN_STATE_DIR or the XDG state.",
     ),
 ]
 Format = Annotated[OutputFormat, typer.Option("--format", help="table for people, json for scripts.")]

@@ -18,7 +18,14 @@ from ..skillmd.frontmatter import SKILL_FILE
 from ..skillmd.manifest import is_skill_folder
 from ..skillmd.problems import FolderError
 from .ending import run_command
-from .importing import show_remarks
+from .importing import (
+    EnvOption,
+    ExcludeOption,
+    TakeProposalsOption,
+    WithoutOption,
+    choices_of,
+    show_remarks,
+)
 from .judging import (
     AdvisoriesOption,
     MaturityOption,
@@ -66,6 +73,10 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
         bool,
         typer.Option("--show-pod", help="Also print the Pod that would run (as YAML; with json, as `pod`)."),
     ] = False,
+    env: EnvOption = None,
+    exclude: ExcludeOption = None,
+    without: WithoutOption = None,
+    take_proposals: TakeProposalsOption = False,
 ) -> None:
     """Judge a skill with no cluster: resolve its closure, scan it, evaluate the policies.
 
@@ -81,7 +92,7 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
                 "--show-pod has no place in SARIF.", fix="Use --format table or --format json."
             )
         asked = named_maturity(maturity)
-        given = read_given(path)
+        given = read_given(path, choices_of(env, exclude, without, take_proposals=take_proposals))
         show_remarks(path, given.remarks)
         record = one_skill(given, path)
         policies = chosen_policies(policy, given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,35 @@ from ..skillmd.problems import FolderError, Remark
 WRONG_USE = 64
 #: Fields that --without can leave out.
 LEFT_OUT = re.compile(r"allowed-tools|os|requires\.[A-Za-z]+|[A-Za-z][A-Za-z0-9_-]*")
+
+# What a user decides about a folder with a SKILL.md, for every command that reads one.
+EnvOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--env", metavar="NAME=VALUE", help="A variable of the sandbox; not for secrets. May be repeated."
+    ),
+]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude", metavar="PATTERN", help="Files to leave out, such as 'assets/*'. May be repeated."
+    ),
+]
+WithoutOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without",
+        metavar="FIELD",
+        help="A field of SKILL.md that the sandbox cannot honour, and that the skill shall do without,"
+        " such as allowed-tools or requires.env. May be repeated.",
+    ),
+]
+TakeProposalsOption = Annotated[
+    bool,
+    typer.Option(
+        "--take-proposals", help="Declare the packages that scripts import, where evidence names them."
+    ),
+]
 
 
 def command(  # noqa: PLR0917 - typer names every option by its parameter
@@ -37,33 +67,10 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
         str | None,
         typer.Option("--namespace", "-n", metavar="NS", help="Namespace to write into the manifest."),
     ] = None,
-    env: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--env", metavar="NAME=VALUE", help="A variable of the sandbox; not for secrets. May be repeated."
-        ),
-    ] = None,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--exclude", metavar="PATTERN", help="Files to leave out, such as 'assets/*'. May be repeated."
-        ),
-    ] = None,
-    without: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--without",
-            metavar="FIELD",
-            help="A field of SKILL.md that the sandbox cannot honour, and that the skill shall do without,"
-            " such as allowed-tools or requires.env. May be repeated.",
-        ),
-    ] = None,
-    take_proposals: Annotated[
-        bool,
-        typer.Option(
-            "--take-proposals", help="Declare the packages that scripts import, where evidence names them."
-        ),
-    ] = False,
+    env: EnvOption = None,
+    exclude: ExcludeOption = None,
+    without: WithoutOption = None,
+    take_proposals: TakeProposalsOption = False,
 ) -> None:
     """Print the manifests of skills that are folders with a SKILL.md; remarks go to standard error.
 
@@ -75,13 +82,8 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
     shown with file and line. 64: wrong use.
     """
     try:
-        choices = Choices(
-            agent=agent,
-            namespace=namespace,
-            env=tuple(_variable(text) for text in env or ()),
-            exclude=tuple(exclude or ()),
-            without=frozenset(_field(text) for text in without or ()),
-            take_proposals=take_proposals,
+        choices = replace(
+            choices_of(env, exclude, without, take_proposals=take_proposals), agent=agent, namespace=namespace
         )
         folders = [folder for path in paths for folder in _folders(path)]
     except InvalidInputError as error:
@@ -100,6 +102,24 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
     if failed:
         typer.echo(f"skillwarden import: {failed} of {len(folders)} folder(s) cannot be imported.", err=True)
         raise typer.Exit(1)
+
+
+def choices_of(
+    env: list[str] | None, exclude: list[str] | None, without: list[str] | None, *, take_proposals: bool
+) -> Choices:
+    """Return what the options say about a folder with a SKILL.md.
+
+    Raises
+    ------
+    InvalidInputError
+        Where one cannot be read.
+    """
+    return Choices(
+        env=tuple(_variable(text) for text in env or ()),
+        exclude=tuple(exclude or ()),
+        without=frozenset(_field(text) for text in without or ()),
+        take_proposals=take_proposals,
+    )
 
 
 def show_remarks(folder: Path, remarks: Iterable[Remark]) -> None:

@@ -6,7 +6,7 @@ import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +21,7 @@ from ..depot.reading import malware_detector_of, reader_of
 from ..depot.store import DepotStore
 from ..domain.assess import Assessment, Evidence
 from ..domain.errors import InvalidInputError, UnavailableError
+from ..domain.evaluate import SYNC_ADVISORIES
 from ..domain.policy import Maturity
 from ..runtime.configured import closure_resolver, project_ages, sandbox_setup, utc_now
 from ..runtime.settings import Settings
@@ -162,7 +163,19 @@ class Bench:
             synced_at=self.feed.synced_at,
             now=utc_now(),
         )
-        return await judge_offline(case, self.stages, say=say)
+        evidence, assessment = await judge_offline(case, self.stages, say=say)
+        return evidence, self._naming_the_folder(assessment)
+
+    def _naming_the_folder(self, assessment: Assessment) -> Assessment:
+        """Return an assessment whose fix for missing advisories says where they are looked for."""
+        if assessment.verdict is None:
+            return assessment
+        fix = f"Run skillwarden advisories sync --from URL|DIR --into {self.feed.path}"
+        reasons = tuple(
+            replace(reason, fix=fix) if reason.fix == SYNC_ADVISORIES else reason
+            for reason in assessment.verdict.reasons
+        )
+        return replace(assessment, verdict=replace(assessment.verdict, reasons=reasons))
 
 
 @asynccontextmanager

@@ -12,11 +12,12 @@ from ..api.v1alpha1 import API_VERSION, GROUP, MODELS
 from ..domain.errors import InvalidInputError
 from ..domain.grounds import one_line
 from ..skillmd.frontmatter import SKILL_FILE
-from ..skillmd.manifest import import_folder, is_skill_folder
+from ..skillmd.manifest import Choices, import_folder, is_skill_folder
 from ..skillmd.plain_yaml import load_yaml
 from ..skillmd.problems import Remark
 
 MAX_MANIFEST_BYTES = 4 * 2**20
+FOLDER_OPTIONS = "--env, --exclude, --without and --take-proposals"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,15 @@ class Given:
     remarks: list[Remark] = field(default_factory=list)
 
 
-def read_given(path: Path) -> Given:
+def read_given(path: Path, choices: Choices | None = None) -> Given:
     """Read a manifest file, a folder with a SKILL.md, or a folder of manifests.
+
+    Parameters
+    ----------
+    path
+        Which.
+    choices
+        What the user decides about a folder with a SKILL.md; anything else has none to take.
 
     Raises
     ------
@@ -48,10 +56,15 @@ def read_given(path: Path) -> Given:
     """
     given = Given()
     if path.is_dir() and is_skill_folder(path):
-        imported = import_folder(path)
+        imported = import_folder(path, choices)
         given.skills.append(imported.manifest)
         given.remarks.extend(imported.remarks)
         return given
+    if choices not in {None, Choices()}:
+        raise InvalidInputError(
+            f"{path} is no folder with a {SKILL_FILE}, and {FOLDER_OPTIONS} are for one.",
+            fix="Leave them out: a manifest says itself what they would.",
+        )
     sources = sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if path.is_dir() else [path]
     for source in sources:
         for body in read_documents(source):

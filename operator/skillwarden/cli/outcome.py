@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from ..domain.assess import Assessment
 from ..domain.conditions import AcceptedReason, Status
-from ..domain.explain import Explanation, SeverityCounts, explain
+from ..domain.explain import Explanation, explain
+from ..domain.finding import ScannerName, ScanState
 from ..domain.grounds import one_line
 from ..domain.merge import merge_findings
 from ..domain.policy import Maturity
@@ -61,10 +62,21 @@ def outcome_of(record: SkillRecord, assessment: Assessment) -> Outcome:
         findings,
         subject=subject,
         maturity=assessment.maturity,
+        scanned=_scanned(assessment),
     )
     if assessment.compliant.status is Status.UNKNOWN:
         return Outcome(explanation, (), UNDECIDED)
     return Outcome(explanation, (), ALLOWED if assessment.allowed else NOT_ALLOWED)
+
+
+def _scanned(assessment: Assessment) -> bool:
+    """Whether the closure is known, and was held against the advisories."""
+    lock, scan = assessment.lock, assessment.scan
+    if lock is None or not lock.packages:
+        return lock is not None
+    return scan is not None and any(
+        report.scanner is ScannerName.OSV and report.state is not ScanState.ERROR for report in scan.reports
+    )
 
 
 def _judged_once(verdict: Verdict) -> Verdict:
@@ -117,7 +129,7 @@ def _without_verdict(subject: str, maturity: Maturity, problems: tuple[Problem, 
         lock_digest=None,
         platform=None,
         packages=(),
-        counts=SeverityCounts(),
+        counts=None,
         reasons=(),
         audit=(),
         pending=(),

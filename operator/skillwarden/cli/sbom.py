@@ -15,6 +15,7 @@ from ..runtime.configured import utc_now
 from ..runtime.settings import Settings
 from ..services.offline import obstacle
 from ..services.records import SkillRecord
+from ..skillmd.manifest import Choices
 from .cluster import (
     ContextOption,
     KubeconfigOption,
@@ -26,7 +27,14 @@ from .cluster import (
     the_skill,
 )
 from .ending import run_command
-from .importing import show_remarks
+from .importing import (
+    EnvOption,
+    ExcludeOption,
+    TakeProposalsOption,
+    WithoutOption,
+    choices_of,
+    show_remarks,
+)
 from .judging import (
     AdvisoriesOption,
     MaturityOption,
@@ -37,7 +45,7 @@ from .judging import (
     named_maturity,
     one_skill,
 )
-from .manifests import read_given
+from .manifests import FOLDER_OPTIONS, read_given
 from .render.sbom import Described, render_sbom
 from .report import records_of
 from .terminal import progress
@@ -61,13 +69,17 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
     maturity: MaturityOption = None,
     advisories: AdvisoriesOption = None,
     time: TimeOption = None,
+    env: EnvOption = None,
+    exclude: ExcludeOption = None,
+    without: WithoutOption = None,
+    take_proposals: TakeProposalsOption = False,
     namespace: NamespaceOption = None,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
 ) -> None:
     """Print a skill with its whole closure as CycloneDX 1.6 JSON: purls, hashes, graph, findings, verdict.
 
-    A file is resolved, scanned and judged as `check` does; --policy, --maturity and --advisories are for it.
+    A file is resolved, scanned and judged as `check` does, with its options.
     Of a Skill in the cluster, lock and findings come from the depot (as for `report`), the verdict from its
     status.
 
@@ -76,18 +88,19 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
     """
     try:
         at = read_time(time)
+        choices = choices_of(env, exclude, without, take_proposals=take_proposals)
         path = Path(what)
         if path.exists():
-            given = read_given(path)
+            given = read_given(path, choices)
             show_remarks(path, given.remarks)
             record = one_skill(given, path)
             policies = chosen_policies(policy, given)
             level = maturity_for(named_maturity(maturity), record, given)
         elif _names_a_file(what):
             raise InvalidInputError(f"there is no file {what}.", fix="A Skill of the cluster is skill/NAME.")
-        elif policy or maturity or advisories:
+        elif policy or maturity or advisories or choices != Choices():
             raise InvalidInputError(
-                f"{what} is no file, and --policy, --maturity and --advisories are for files.",
+                f"{what} is no file, and --policy, --maturity, --advisories, {FOLDER_OPTIONS} are for files.",
                 fix="Name a manifest, or leave them out: the cluster's own verdict counts.",
             )
     except InvalidInputError as error:

@@ -47,6 +47,7 @@ from .source_grounds import source_reason, source_refused
 from .verdict import Approval, ComplianceReason, PendingApproval, Reason, Verdict
 
 __all__ = [
+    "SYNC_ADVISORIES",
     "EvaluationRequest",
     "ScanGap",
     "advisories_stale",
@@ -55,6 +56,11 @@ __all__ = [
     "required_scanners",
     "scan_gaps",
 ]
+
+#: What mends advisories that are missing or too old.
+SYNC_ADVISORIES = (
+    "Sync the advisories (skillwarden advisories sync --from URL|DIR); until then nothing new is launched."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,9 +323,7 @@ def _gap_reasons(request: EvaluationRequest, policies: Sequence[Policy]) -> tupl
     holds = all(may_hold(gap.scanner, policies) for gap in gaps)
     stale = advisories_stale(policies, request.advisories_synced_at, request.now, request.lock)
     if stale is not None:
-        sync = "skillwarden advisories sync --from URL|DIR"
-        fix = f"Sync the advisories ({sync}); until then nothing new is launched."
-        reasons.append(_no_verdict(stale, fix, "scanning.maxAdvisoryAge"))
+        reasons.append(_no_verdict(stale, SYNC_ADVISORIES, "scanning.maxAdvisoryAge"))
     unguarded = list(isolation_reasons(policies, request.network_isolated))
     return reasons + unguarded, holds and not unguarded
 

@@ -110,7 +110,7 @@ class Explanation:
     packages
         The closure.
     counts
-        Advisories by severity.
+        Advisories by severity; ``None`` where nobody looked for them.
     reasons, audit
         What stands in the way, and what would if the policies in audit were enforced.
     pending
@@ -127,7 +127,7 @@ class Explanation:
     lock_digest: str | None
     platform: str | None
     packages: tuple[PackageLine, ...]
-    counts: SeverityCounts
+    counts: SeverityCounts | None
     reasons: tuple[Reason, ...]
     audit: tuple[Reason, ...]
     pending: tuple[PendingApproval, ...]
@@ -143,7 +143,7 @@ class Explanation:
             "maturity": self.maturity.value,
             "lockDigest": self.lock_digest,
             "platform": self.platform,
-            "findings": self.counts.to_json(),
+            "findings": self.counts.to_json() if self.counts else None,
             "reasons": [reason_json(reason) for reason in self.reasons],
             "audit": [reason_json(reason) for reason in self.audit],
             "pendingApprovals": [
@@ -195,6 +195,7 @@ def explain(
     *,
     subject: str,
     maturity: Maturity,
+    scanned: bool = True,
 ) -> Explanation:
     """Lay a verdict out for a reader.
 
@@ -210,6 +211,8 @@ def explain(
         The skill's name, for the headline.
     maturity
         The agent's.
+    scanned
+        Whether somebody looked for advisories, so that none found means that there are none.
     """
     return Explanation(
         subject=subject,
@@ -220,7 +223,7 @@ def explain(
         lock_digest=lock.digest if lock else None,
         platform=str(lock.platform) if lock else None,
         packages=_lines(verdict.reasons, lock, findings) if lock else (),
-        counts=counts(findings),
+        counts=counts(findings) if scanned else None,
         reasons=verdict.reasons,
         audit=verdict.audit_reasons,
         pending=verdict.pending,

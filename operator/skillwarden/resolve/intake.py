@@ -79,7 +79,7 @@ def _from_parsed(parsed: Pep508) -> DeclaredPackage | Fault:
     if parsed.url is not None:
         return _address(parsed.url)
     if parsed.marker is not None:
-        return _MARKER
+        return _marker(str(parsed))
     # packaging's parser lets a trailing '_' pass, which no index and no other tool takes.
     for name in (parsed.name, *sorted(parsed.extras)):
         if not is_normalized_name(canonicalize_name(name)):
@@ -162,12 +162,14 @@ def _path(text: str) -> Fault | None:
     )
 
 
-_MARKER = Fault(
-    RefusalCode.MARKER,
-    "has an environment marker; a skill is resolved for one known platform, where a marker would only"
-    " hide whether the package is part of it.",
-    "Remove the marker and everything after ';', or remove the package.",
-)
+def _marker(text: str) -> Fault:
+    plain = printable(text.partition(";")[0].strip())
+    return Fault(
+        RefusalCode.MARKER,
+        "has an environment marker; a skill is resolved for one known platform, where a marker would only"
+        " hide whether the package is part of it.",
+        f"Write: {plain} (or remove the line, where sandboxes do without the package)",
+    )
 
 
 def _shell(text: str) -> Fault | None:
@@ -175,7 +177,7 @@ def _shell(text: str) -> Fault | None:
     if found is None:
         return None
     if found.group() == ";" and _has_marker(text):
-        return _MARKER
+        return _marker(text)
     return Fault(
         RefusalCode.SHELL_CHARACTER,
         f"contains {found.group()!r}, which has a meaning to a shell and none in a requirement.",

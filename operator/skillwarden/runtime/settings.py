@@ -42,8 +42,9 @@ def default_state_dir() -> Path:
     """Return where state is kept unless told otherwise: XDG's state folder."""
     from os import environ  # noqa: PLC0415 - read when asked, not at import
 
-    base = environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(base) / "skillwarden"
+    base = environ.get("XDG_STATE_HOME", "")
+    # A relative one is to be ignored, says the specification.
+    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "skillwarden"
 
 
 class DepotSettings(BaseModel):

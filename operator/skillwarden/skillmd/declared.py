@@ -101,7 +101,7 @@ def _merged(entries: list[Entry], remarks: Remarks) -> list[Entry]:
         if refusals := parse_python([both.text]).refusals:
             message = (
                 f"{printable(entry.text)} does not go together with {printable(first.text)}"
-                f" ({first.file}:{first.line}): {refusals[0].message}"
+                f" ({first.file}:{first.line}): {_without_field(refusals[0])}"
             )
             remarks.error(entry.file, entry.line, message, refusals[0].fix, code=refusals[0].code)
         elif both.text != before.requirement:
@@ -125,7 +125,12 @@ def _remark_refusals(
     for refusal in refusals:
         index = int(re.search(r"\[(\d+)\]", refusal.field)[1])  # type: ignore[index]  # intake writes it
         entry = next(entry for entry in entries if entry.text == texts[index])
-        remarks.error(entry.file, entry.line, refusal.message, refusal.fix, code=refusal.code)
+        remarks.error(entry.file, entry.line, _without_field(refusal), refusal.fix, code=refusal.code)
+
+
+def _without_field(refusal: Refusal) -> str:
+    """Return a refusal's message without its place in a manifest, which the author of a file never saw."""
+    return refusal.message.removeprefix(f"{refusal.field} ")
 
 
 def _from_frontmatter(front: Frontmatter, declared: Declared, remarks: Remarks) -> None:

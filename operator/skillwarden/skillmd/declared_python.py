@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..domain.errors import RefusalCode
+from ..resolve.intake_text import printable
 from .entry import Entry, declaring
 from .files import Folder
 from .problems import Remarks
@@ -20,6 +23,8 @@ _PYPROJECT = re.compile(r"(?:[^/]+/)*pyproject\.toml")
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 #: What pip-compile and uv write behind a pin.
 _HASH = re.compile(r"(?<=\s)--hash[=\s]\s*[a-z0-9]+:[0-9a-fA-F]+(?=\s|$)")
+#: How one requirement file includes another, as pip reads it: by a path from its own folder.
+_INCLUDED = re.compile(r"(?:-r\s*|--requirement(?:\s+|\s*=\s*))(?P<name>[^\s=].*)")
 _DEVELOPMENT = frozenset({"build", "ci", "dev", "develop", "development", "doc", "docs", "lint", "test"})
 _DEVELOPMENT |= {"testing", "tests"}
 #: Declarations in formats that are not read.
@@ -58,11 +63,14 @@ class _Toml:
 
 def read_python(folder: Folder, remarks: Remarks) -> Iterator[Entry]:
     """Yield what a folder's files declare; what cannot be read is remarked."""
+    read: dict[str, str] = {}
     for path, text in declaring(folder, _REQUIREMENTS, remarks):
         if _DEVELOPMENT & set(re.split(r"[-_./]", path.lower())):
             remarks.note(path, 1, "what it declares is for development, and is not installed.")
         else:
-            yield from _requirements(path, text, remarks)
+            read[path] = text
+    for path, text in read.items():
+        yield from _requirements(path, text, read, remarks)
     for path, text in declaring(folder, _PYPROJECT, remarks):
         yield from _pyproject(_Toml(path, text), remarks)
     for path in folder.named(".py"):
@@ -75,11 +83,13 @@ def read_python(folder: Folder, remarks: Remarks) -> Iterator[Entry]:
             remarks.note(path, 1, "it is not read, whatever packages it names.", _INSTEAD)
 
 
-def _requirements(path: str, text: str, remarks: Remarks) -> Iterator[Entry]:
+def _requirements(path: str, text: str, read: Container[str], remarks: Remarks) -> Iterator[Entry]:
     hashed = 0
     for number, line in _logical_lines(text):
         written, hashes = _HASH.subn("", line)
-        if written.strip():
+        if included := _INCLUDED.fullmatch(written.strip()):
+            _remark_included(path, number, included["name"], read, remarks)
+        elif written.strip():
             yield Entry(written.strip(), path, number)
         hashed = hashed or (number if hashes else 0)
     if hashed:
@@ -87,6 +97,17 @@ def _requirements(path: str, text: str, remarks: Remarks) -> Iterator[Entry]:
             "its hashes are not used: the lock of the skill holds the hash of each artefact that is judged."
         )
         remarks.note(path, hashed, message)
+
+
+def _remark_included(path: str, line: int, name: str, read: Container[str], remarks: Remarks) -> None:
+    """Remark a requirement file that another one includes; ``read``: those that are read anyway."""
+    shown = printable(name)
+    if posixpath.normpath(posixpath.join(posixpath.dirname(path), name)) in read:
+        remarks.note(path, line, f"{shown} is read by itself.")
+        return
+    text = f"it includes {shown}, which is not among the requirement files of the folder that are read."
+    fix = "Write its entries here, or add it as a requirements-NAME.txt and include that."
+    remarks.error(path, line, text, fix, code=RefusalCode.OPTION_LINE)
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -14,8 +15,12 @@ from ..domain.skill import SourceFile
 from .problems import Remarks
 
 #: Left behind by tools, and made anew by them.
-_LEFT_OUT = frozenset(
-    {".git", ".hg", ".svn", "__pycache__", ".venv", "node_modules", ".DS_Store", ".mypy_cache"}
+_LEFT_OUT = frozenset({".git", ".hg", ".svn", ".DS_Store", ".idea", ".vscode", "node_modules"})
+_LEFT_OUT |= {".venv", "venv", ".tox", ".nox", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+#: Names of files that hold secrets by custom; examples of them are there to be read.
+_SECRET = re.compile(
+    r"\.env(?:\.(?!(?:example|sample|template)$).+)?|.+\.(?:pem|key)|id_(?:rsa|dsa|ecdsa|ed25519)(?:_sk)?",
+    re.IGNORECASE,
 )
 _SHOWN = 5
 #: A folder with more entries than this is no skill's; it is not walked to its end.
@@ -76,6 +81,9 @@ def read_folder(root: Path, remarks: Remarks, *, exclude: Sequence[str] = ()) ->
             continue
         elif entry.is_symlink() or not entry.is_file():
             remarks.error(path, None, "it is not a regular file.", "Replace links by what they point to.")
+        elif _SECRET.fullmatch(entry.name):
+            text = "by its name it holds a secret, which whoever reads the Skill would see."
+            remarks.error(path, None, text, f"Remove it, or give --exclude {path}")
         else:
             sizes[path] = entry.stat().st_size
     _check_size(sizes, remarks)

@@ -253,7 +253,7 @@ def _remark_proposals(proposals: tuple[Proposal, ...], choices: Choices, remarks
                 f"it imports {item.imported}, which no declared package brings; {item.package} may"
                 f" ({item.evidence})."
             )
-            fix = f"If so, add {item.package} to {where}, or import with --take-proposals."
+            fix = f"If so, add {item.package} to {where}, or give --take-proposals."
             remarks.propose(item.file, item.line, text, fix)
 
 

@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ...domain.explain import Explanation, PackageLine, outcome_word
+from ...domain.explain import Explanation, PackageLine, SeverityCounts, outcome_word
 from ...domain.finding import FindingKind
 from ...domain.grounds import chain, one_line
 from ...domain.policy import Action
@@ -66,17 +66,22 @@ def _headline_style(reason: ComplianceReason) -> str:
 
 
 def _facts(explanation: Explanation) -> str:
-    number = explanation.counts
     facts = [f"Maturity {explanation.maturity.value}"]
     if explanation.lock_digest:
         facts.append(
             f"lock {explanation.lock_digest.removeprefix('sha256:')[:12]} for {explanation.platform}"
         )
-        facts.append(
-            f"advisories: {number.critical} critical, {number.high} high, {number.medium} medium,"
-            f" {number.low} low, {number.unknown} unknown"
-        )
+        facts.append(f"advisories: {_numbers(explanation.counts)}")
     return "; ".join(facts) + "."
+
+
+def _numbers(number: SeverityCounts | None) -> str:
+    if number is None:
+        return "not scanned"
+    return (
+        f"{number.critical} critical, {number.high} high, {number.medium} medium, {number.low} low,"
+        f" {number.unknown} unknown"
+    )
 
 
 def _heading(console: Console, text: str) -> None:
