@@ -336,6 +336,42 @@ def test_wrong_use_is_a_file_with(sentence: str, content: str | bytes, words: st
     assert "Traceback" not in ran.said
 
 
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        ({}, "metadata.name is required"),
+        ({"metadata": None}, "metadata must be an object"),
+        ({"metadata": "hello"}, "metadata must be an object"),
+        ({"metadata": {"namespace": "team"}}, "metadata.name is required"),
+        ({"metadata": {"name": 5}}, "metadata.name must be a string"),
+        ({"metadata": {"name": "x", "namespace": ["a"]}}, "metadata.namespace must be a string"),
+        ({"metadata": {"name": "x", "annotations": ["a"]}}, "metadata.annotations must be an object"),
+    ],
+)
+def test_an_object_without_a_name_is_wrong_use_with_its_file_and_field(
+    metadata: dict[str, Any], words: str, desk: Desk
+) -> None:
+    nameless = {"apiVersion": API, "kind": "Skill", "spec": {}, **metadata}
+    skill, bad = desk.write("skill.yaml", make_skill()), desk.write("bad.yaml", nameless)
+    policy = desk.write("policy.yaml", {**nameless, "kind": "PackagePolicy"})
+    cases = desk.write("a.case.yaml", {"skill": "bad.yaml", "expect": {"verdict": "Denied"}})
+    for arguments, file in (
+        (("check", bad), bad),
+        (("sbom", bad), bad),
+        (("policy", "test", cases), bad),
+        (("check", skill, "--policy", policy), policy),
+    ):
+        ran = cli(*arguments)
+        assert ran.code == 64, ran.said
+        assert f"{file}: {words}" in ran.said
+        assert "Traceback" not in ran.said
+
+
+def test_a_status_in_a_file_is_not_read(desk: Desk) -> None:
+    ran = cli("check", desk.write("skill.yaml", {**make_skill(), "status": "fine"}))
+    assert ran.code == 0, ran.said
+
+
 def test_a_policy_that_is_misspelt_is_not_left_out_of_the_judgement(desk: Desk) -> None:
     policy = {**make_policy(), "kind": "PackagePolcy"}
     ran = cli("check", desk.write("all.yaml", make_skill(), policy), "--advisories", desk.osv())

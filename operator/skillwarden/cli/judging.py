@@ -34,7 +34,7 @@ from ..services.runtimes import choose_platform
 from ..services.stages import Stages
 from ..services.store import readable
 from ..source.look import source_findings
-from .manifests import Given, baseline_policies, read_documents
+from .manifests import Given, baseline_policies, check_named, read_documents
 
 PolicyOption = Annotated[
     list[Path] | None,
@@ -96,13 +96,15 @@ def read_policies(path: Path) -> list[dict[str, Any]]:
     Raises
     ------
     InvalidInputError
-        Where it holds none, or anything else.
+        Where it holds none, or anything else, or one without a name.
     """
     bodies = list(read_documents(path))
     wrong = [body for body in bodies if body.get("kind") not in {"PackagePolicy", "ClusterPackagePolicy"}]
     if wrong or not bodies:
         kind = wrong[0].get("kind") if wrong else "nothing"
         raise InvalidInputError(f"{path} holds {kind}, not a PackagePolicy or ClusterPackagePolicy.")
+    for body in bodies:
+        check_named(body, path)
     return bodies
 
 

@@ -56,6 +56,8 @@ def read_given(path: Path) -> Given:
     for source in sources:
         for body in read_documents(source):
             _check_known(body, source)
+            if body.get("apiVersion") == API_VERSION:
+                check_named(body, source)
             _sort(body, given)
     if not (given.skills or given.policies or given.agents):
         raise InvalidInputError(
@@ -76,11 +78,34 @@ def _check_known(body: dict[str, Any], path: Path) -> None:
     )
 
 
+def check_named(body: dict[str, Any], path: Path) -> None:
+    """Refuse an object of a file that has no name, or has it in no shape; a cluster's API server does so.
+
+    Raises
+    ------
+    InvalidInputError
+        Names the file and the field.
+    """
+    metadata = body.get("metadata", {})
+    if not isinstance(metadata, dict):
+        raise InvalidInputError(f"{path}: metadata must be an object.")
+    if not metadata.get("name"):
+        raise InvalidInputError(f"{path}: metadata.name is required.")
+    for key in ("name", "namespace"):
+        if not isinstance(metadata.get(key) or "", str):
+            raise InvalidInputError(f"{path}: metadata.{key} must be a string.")
+    for key in ("labels", "annotations"):
+        if not isinstance(metadata.get(key) or {}, dict):
+            raise InvalidInputError(f"{path}: metadata.{key} must be an object.")
+
+
 def _sort(body: dict[str, Any], given: Given) -> None:
     if body.get("apiVersion") != API_VERSION:
         return
     match body.get("kind"):
         case "Skill":
+            # What a cluster said of it once counts for nothing here.
+            body.pop("status", None)
             given.skills.append(body)
         case "Agent":
             given.agents.append(body)
