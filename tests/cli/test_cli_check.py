@@ -432,6 +432,70 @@ def test_of_several_policies_the_strictest_wins(desk: Desk) -> None:
     assert "PackagePolicy team/strict" in ran.out
 
 
+def make_others_policy(action: str) -> dict[str, Any]:
+    """Return a policy of another team about every package."""
+    rule = {"name": "theirs", "match": {"ecosystem": "PyPI", "names": ["*"]}, "action": action}
+    policy = make_policy("theirs", rules=[rule])
+    policy["metadata"]["namespace"] = "other"
+    return policy
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize(
+    ("theirs", "names", "code"), [("Deny", ["*"], 0), ("Allow", ["alpha", "beta"], 1), ("Allow", None, 1)]
+)
+def test_a_policy_of_another_namespace_does_not_count(
+    theirs: str, names: list[str] | None, code: int, apart: bool, desk: Desk
+) -> None:
+    policies = [make_others_policy(theirs)] + ([make_policy(names=names)] if names else [])
+    skill = make_skill(packages=["alpha"])
+    path = desk.write("all.yaml", skill, *([] if apart else policies))
+    options = ["--policy", desk.write("rules.yaml", *policies)] if apart else []
+    ran = cli("check", path, *options, "--maturity", "Supervised", "--advisories", desk.osv())
+    assert ran.code == code, ran.said
+    assert "PackagePolicy other/theirs" not in ran.out
+    assert "Skill team/demo: left out, as not for namespace team: PackagePolicy other/theirs." in ran.err
+
+
+@pytest.mark.parametrize(("place", "of"), [("team", None), (None, "team"), (None, None)])
+def test_without_a_namespace_a_skill_and_a_policy_meet(place: str | None, of: str | None, desk: Desk) -> None:
+    skill, policy = make_skill(packages=["alpha"]), make_policy()
+    for body, namespace in ((skill, place), (policy, of)):
+        del body["metadata"]["namespace"]
+        body["metadata"] |= {"namespace": namespace} if namespace else {}
+    path = desk.write("all.yaml", skill, policy)
+    ran = cli("check", path, "--maturity", "Supervised", "--advisories", desk.osv())
+    assert ran.code == 0, ran.said
+    assert "left out" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("labels", "selector", "applies"),
+    [
+        ({"tier": "gold"}, {"matchLabels": {"tier": "gold"}}, True),
+        ({"tier": "tin"}, {"matchLabels": {"tier": "gold"}}, False),
+        ({}, {"matchLabels": {"kubernetes.io/metadata.name": "team"}}, True),
+        (None, {"matchLabels": {"kubernetes.io/metadata.name": "other"}}, False),
+        # Nobody knows the labels of a Namespace that PATH lacks.
+        (None, {"matchLabels": {"tier": "gold"}}, True),
+    ],
+)
+def test_a_cluster_policy_counts_where_it_selects_the_namespace(
+    labels: dict[str, str] | None, selector: dict[str, Any], applies: bool, desk: Desk
+) -> None:
+    ban = {"ecosystem": "PyPI", "names": ["alpha"], "message": "use omega"}
+    policy = make_policy("all-teams", bans=[ban], namespaceSelector=selector)
+    policy["kind"] = "ClusterPackagePolicy"
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team", "labels": labels}}
+    bodies = [make_skill(packages=["alpha"]), make_policy(), policy] + ([] if labels is None else [space])
+    path = desk.write("all.yaml", *bodies)
+    ran = cli("check", path, "--maturity", "Supervised", "--advisories", desk.osv())
+    assert ran.code == (1 if applies else 0), ran.said
+    assert ("left out" in ran.err) is not applies
+    unsure = "ClusterPackagePolicy all-teams applies: it selects by labels, and PATH lacks Namespace team."
+    assert (unsure in ran.err) is (applies and labels is None)
+
+
 def test_a_policy_of_another_kind_is_wrong_use(desk: Desk) -> None:
     ran = desk.check(policy=make_skill())
     assert ran.code == 64

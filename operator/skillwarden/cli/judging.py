@@ -29,11 +29,12 @@ from ..scan.names import name_findings
 from ..scan.runner import ScanRunner
 from ..services.offline import OfflineCase, judge_offline
 from ..services.ports import SandboxSetup
-from ..services.records import SkillRecord, agent_record, policy_record, skill_record
+from ..services.records import PolicyRecord, SkillRecord, agent_record, skill_record
 from ..services.runtimes import choose_platform
 from ..services.stages import Stages
 from ..services.store import readable
 from ..source.look import source_findings
+from .beside import policies_for
 from .manifests import Given, baseline_policies, check_named, read_documents
 
 PolicyOption = Annotated[
@@ -41,7 +42,8 @@ PolicyOption = Annotated[
     typer.Option(
         "--policy",
         metavar="FILE",
-        help="File with PackagePolicies or ClusterPackagePolicies; may be repeated. All of them apply."
+        help="File with PackagePolicies or ClusterPackagePolicies; may be repeated. Those for the Skill's"
+        " namespace apply."
         " Without it: the policies beside the Skill in PATH, else the shipped baseline.",
     ),
 ]
@@ -83,11 +85,13 @@ def one_skill(given: Given, path: Path) -> SkillRecord:
     return skill_record(given.skills[0], name_findings=name_findings, source_findings=source_findings)
 
 
-def chosen_policies(paths: list[Path] | None, given: Given) -> list[dict[str, Any]]:
-    """Return the policies of the files named, else those beside the Skill, else the shipped baseline."""
+def chosen_policies(paths: list[Path] | None, given: Given, record: SkillRecord) -> tuple[PolicyRecord, ...]:
+    """Return which apply of the policies of the files named, else beside the Skill, else of the baseline."""
     if paths:
-        return [body for path in paths for body in read_policies(path)]
-    return given.policies or baseline_policies()
+        bodies = [body for path in paths for body in read_policies(path)]
+    else:
+        bodies = given.policies or baseline_policies()
+    return policies_for(record, bodies, given)
 
 
 def read_policies(path: Path) -> list[dict[str, Any]]:
@@ -145,13 +149,13 @@ class Bench:
     async def judge(
         self,
         record: SkillRecord,
-        policies: list[dict[str, Any]],
+        policies: tuple[PolicyRecord, ...],
         maturity: Maturity,
         *,
         say: Callable[[str], None] = lambda _: None,
     ) -> tuple[Evidence, Assessment]:
         """Return what is known of a skill, and how it stands by these policies."""
-        chosen, failures = readable([policy_record(body["kind"], body) for body in policies])
+        chosen, failures = readable(policies)
         platform, failure = choose_platform(record.spec, self.setup)
         case = OfflineCase(
             record=record,

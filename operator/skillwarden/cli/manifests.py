@@ -27,6 +27,8 @@ class Given:
     ----------
     skills, agents, policies
         Objects by kind; policies of both kinds, with their kind.
+    namespaces
+        The labels of each Namespace.
     remarks
         What is to be said about a skill's folder.
     """
@@ -34,6 +36,7 @@ class Given:
     skills: list[dict[str, Any]] = field(default_factory=list)
     agents: list[dict[str, Any]] = field(default_factory=list)
     policies: list[dict[str, Any]] = field(default_factory=list)
+    namespaces: dict[str, dict[str, str]] = field(default_factory=dict)
     remarks: list[Remark] = field(default_factory=list)
 
 
@@ -56,9 +59,7 @@ def read_given(path: Path) -> Given:
     for source in sources:
         for body in read_documents(source):
             _check_known(body, source)
-            if body.get("apiVersion") == API_VERSION:
-                check_named(body, source)
-            _sort(body, given)
+            _sort(body, source, given)
     if not (given.skills or given.policies or given.agents):
         raise InvalidInputError(
             f"{path} holds no object of {GROUP}.",
@@ -99,10 +100,19 @@ def check_named(body: dict[str, Any], path: Path) -> None:
             raise InvalidInputError(f"{path}: metadata.{key} must be an object.")
 
 
-def _sort(body: dict[str, Any], given: Given) -> None:
-    if body.get("apiVersion") != API_VERSION:
-        return
-    match body.get("kind"):
+def _sort(body: dict[str, Any], path: Path, given: Given) -> None:
+    match body:
+        case {"apiVersion": "v1", "kind": "Namespace"}:
+            check_named(body, path)
+            meta = body["metadata"]
+            given.namespaces[meta["name"]] = meta.get("labels") or {}
+        case {"apiVersion": version} if version == API_VERSION:
+            check_named(body, path)
+            _sort_ours(body, given)
+
+
+def _sort_ours(body: dict[str, Any], given: Given) -> None:
+    match body["kind"]:
         case "Skill":
             # What a cluster said of it once counts for nothing here.
             body.pop("status", None)

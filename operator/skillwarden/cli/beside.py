@@ -1,0 +1,85 @@
+"""What stands beside a skill in the files that were given, and which of it bears on the skill.
+
+In a cluster every object has a namespace. In a file it may have none yet, and comes to whichever it is
+applied to: it is taken to meet objects of any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import typer
+
+from ..domain.grounds import one_line
+from ..services.records import PolicyRecord, SkillRecord, policy_record
+from ..services.store import applicable
+from .manifests import Given
+
+#: Every Namespace has this label, with its name.
+_NAME_LABEL = "kubernetes.io/metadata.name"
+_MAX_REMARK = 1000
+
+
+def policies_for(
+    record: SkillRecord, bodies: Iterable[dict[str, Any]], given: Given
+) -> tuple[PolicyRecord, ...]:
+    """Return those policies that apply to a skill, and say on standard error which are left out.
+
+    Parameters
+    ----------
+    record
+        The skill.
+    bodies
+        PackagePolicies and ClusterPackagePolicies.
+    given
+        Holds the Namespaces, by whose labels a ClusterPackagePolicy selects. One that is not there might
+        have any: a policy that asks for labels of it applies.
+    """
+    records, namespace = [_policy(body) for body in bodies], record.key.namespace
+    if not namespace:
+        if len({item.ref.namespace for item in records if item.ref.namespace}) > 1:
+            _say(record, "it names no namespace: the policies of all of them apply.")
+        return tuple(records)
+    labels = given.namespaces.get(namespace)
+    known = {_NAME_LABEL: namespace, **(labels or {})}
+    unsure = [item for item in records if labels is None and not _asks_only_for(known, item.selector)]
+    chosen = applicable(
+        namespace,
+        labels=known,
+        local=[item for item in records if item.ref.namespace],
+        cluster=[
+            replace(item, selector={}) if item in unsure else item
+            for item in records
+            if not item.ref.namespace
+        ],
+    )
+    refs = {item.ref for item in chosen}
+    if left_out := [str(item.ref) for item in records if item.ref not in refs]:
+        _say(record, f"left out, as not for namespace {namespace}: {', '.join(left_out)}.")
+    for item in unsure:
+        _say(record, f"{item.ref} applies: it selects by labels, and PATH lacks Namespace {namespace}.")
+    return chosen
+
+
+def _policy(body: dict[str, Any]) -> PolicyRecord:
+    """Project a policy: a namespaced one selects nothing, whatever it says; one of the cluster has none."""
+    if body["kind"] == "PackagePolicy":
+        return replace(policy_record("PackagePolicy", body), selector={})
+    meta = {key: value for key, value in body["metadata"].items() if key != "namespace"}
+    return policy_record("ClusterPackagePolicy", {**body, "metadata": meta})
+
+
+def _asks_only_for(labels: Mapping[str, str], selector: Mapping[str, Any]) -> bool:
+    try:
+        asked = {*(selector.get("matchLabels") or {})}
+        asked |= {rule["key"] for rule in selector.get("matchExpressions") or ()}
+    except (KeyError, TypeError, AttributeError):
+        return False
+    return asked <= labels.keys()
+
+
+def _say(record: SkillRecord, text: str) -> None:
+    name = f"{record.key.namespace}/{record.key.name}".lstrip("/")
+    typer.echo(one_line(f"Skill {name}: {text}", _MAX_REMARK), err=True)
