@@ -72,18 +72,50 @@ def test_without_an_agent_a_skill_is_a_students(desk: Desk) -> None:
     assert "Maturity Student" in desk.check(maturity=None).out
 
 
-def test_an_agent_beside_the_skill_gives_its_maturity(desk: Desk) -> None:
-    skill = make_skill(packages=["alpha"], agentRef={"name": "helper"})
-    agent = {
-        "apiVersion": skill["apiVersion"],
+def make_agent(maturity: str, namespace: str | None = "team") -> dict[str, Any]:
+    place = {"namespace": namespace} if namespace else {}
+    return {
+        "apiVersion": API,
         "kind": "Agent",
-        "metadata": {"name": "helper", "namespace": "team"},
-        "spec": {"maturity": "Supervised"},
+        "metadata": {"name": "helper", **place},
+        "spec": {"maturity": maturity},
     }
-    path = desk.write("all.yaml", skill, agent, make_policy())
+
+
+@pytest.mark.parametrize(
+    ("agents", "level"),
+    [
+        ([make_agent("Supervised")], "Supervised"),
+        ([make_agent("Autonomous", "other"), make_agent("Supervised")], "Supervised"),
+        ([make_agent("Supervised", None)], "Supervised"),
+        ([make_agent("Supervised", "other")], "Student"),
+    ],
+)
+def test_an_agent_beside_the_skill_gives_its_maturity(
+    agents: list[dict[str, Any]], level: str, desk: Desk
+) -> None:
+    skill = make_skill(packages=["alpha"], agentRef={"name": "helper"})
+    path = desk.write("all.yaml", skill, *agents, make_policy())
     ran = cli("check", path, "--advisories", desk.osv())
-    assert ran.code == 0
-    assert "Maturity Supervised" in ran.out
+    assert ran.code == (0 if level == "Supervised" else 1)
+    assert f"Maturity {level}" in ran.out
+    absent = "Skill team/demo: its Agent helper is not in PATH: judged as a Student's."
+    assert (absent in ran.err) is (level == "Student")
+
+
+def test_without_a_namespace_a_skill_has_the_least_of_the_agents_of_its_name(desk: Desk) -> None:
+    skill = make_skill(agentRef={"name": "helper"})
+    del skill["metadata"]["namespace"]
+    agents = [make_agent("Autonomous", "one"), make_agent("Intern", "two")]
+    assert "Maturity Intern" in cli("check", desk.write("all.yaml", skill, *agents)).out
+
+
+@pytest.mark.parametrize("options", [(), ("--maturity", "Supervised")])
+def test_an_agent_that_cannot_be_read_is_wrong_use(options: tuple[str, ...], desk: Desk) -> None:
+    path = desk.write("all.yaml", make_skill(agentRef={"name": "helper"}), make_agent("Expert"))
+    ran = cli("check", path, *options)
+    assert ran.code == 64, ran.said
+    assert f"{path}: Agent team/helper cannot be accepted: spec.maturity: must be" in ran.said
 
 
 def test_a_typosquat_is_never_looked_up(desk: Desk) -> None:

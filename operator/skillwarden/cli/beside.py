@@ -13,7 +13,8 @@ from typing import Any
 import typer
 
 from ..domain.grounds import one_line
-from ..services.records import PolicyRecord, SkillRecord, policy_record
+from ..domain.policy import Maturity
+from ..services.records import PolicyRecord, SkillRecord, agent_record, policy_record
 from ..services.store import applicable
 from .manifests import Given
 
@@ -61,6 +62,24 @@ def policies_for(
     for item in unsure:
         _say(record, f"{item.ref} applies: it selects by labels, and PATH lacks Namespace {namespace}.")
     return chosen
+
+
+def maturity_beside(record: SkillRecord, given: Given) -> Maturity:
+    """Return the level of the Skill's Agent, and of the least of several; a Student's where there is none."""
+    name = record.spec.agent if record.spec else None
+    agents = [agent_record(body) for body in given.agents]
+    levels = [
+        agent.maturity
+        for agent in agents
+        if agent.name == name and _meet(agent.namespace, record.key.namespace)
+    ]
+    if name is not None and not levels:
+        _say(record, f"its Agent {name} is not in PATH: judged as a Student's.")
+    return min(levels, default=Maturity.STUDENT)
+
+
+def _meet(namespace: str | None, other: str | None) -> bool:
+    return not namespace or not other or namespace == other
 
 
 def _policy(body: dict[str, Any]) -> PolicyRecord:

@@ -29,12 +29,12 @@ from ..scan.names import name_findings
 from ..scan.runner import ScanRunner
 from ..services.offline import OfflineCase, judge_offline
 from ..services.ports import SandboxSetup
-from ..services.records import PolicyRecord, SkillRecord, agent_record, skill_record
+from ..services.records import PolicyRecord, SkillRecord, skill_record
 from ..services.runtimes import choose_platform
 from ..services.stages import Stages
 from ..services.store import readable
 from ..source.look import source_findings
-from .beside import policies_for
+from .beside import maturity_beside, policies_for
 from .manifests import Given, baseline_policies, check_named, read_documents
 
 PolicyOption = Annotated[
@@ -130,12 +130,7 @@ def named_maturity(text: str | None, *, option: str = "--maturity") -> Maturity 
 
 def maturity_for(level: Maturity | None, record: SkillRecord, given: Given) -> Maturity:
     """Return the level that was named, else that of the Skill's Agent if it was given, else Student."""
-    if level is not None:
-        return level
-    name = record.spec.agent if record.spec else None
-    agents = [agent_record(body) for body in given.agents]
-    found = next((agent for agent in agents if name is not None and agent.name == name), None)
-    return found.maturity or Maturity.STUDENT if found else Maturity.STUDENT
+    return level if level is not None else maturity_beside(record, given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ..api.v1alpha1 import API_VERSION, GROUP, MODELS
+from ..api.v1alpha1 import API_VERSION, GROUP, MODELS, parse
 from ..domain.errors import InvalidInputError
 from ..domain.grounds import one_line
 from ..skillmd.frontmatter import SKILL_FILE
@@ -108,19 +108,28 @@ def _sort(body: dict[str, Any], path: Path, given: Given) -> None:
             given.namespaces[meta["name"]] = meta.get("labels") or {}
         case {"apiVersion": version} if version == API_VERSION:
             check_named(body, path)
-            _sort_ours(body, given)
+            _sort_ours(body, path, given)
 
 
-def _sort_ours(body: dict[str, Any], given: Given) -> None:
+def _sort_ours(body: dict[str, Any], path: Path, given: Given) -> None:
     match body["kind"]:
         case "Skill":
             # What a cluster said of it once counts for nothing here.
             body.pop("status", None)
             given.skills.append(body)
         case "Agent":
+            _check_agent(body, path)
             given.agents.append(body)
         case "PackagePolicy" | "ClusterPackagePolicy":
             given.policies.append(body)
+
+
+def _check_agent(body: dict[str, Any], path: Path) -> None:
+    """Refuse an Agent that cannot be read: in a cluster the schema does, here it would count as a Student."""
+    try:
+        parse("Agent", body)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path}: {error.message}", fix=error.fix) from error
 
 
 def read_documents(path: Path) -> Iterator[dict[str, Any]]:
