@@ -12,10 +12,18 @@ from typing import Any
 
 import typer
 
+from ..domain.assess import Failure
+from ..domain.conditions import AcceptedReason
+from ..domain.content import unpack
+from ..domain.errors import IntegrityError, InvalidInputError
 from ..domain.grounds import one_line
 from ..domain.policy import Maturity
+from ..domain.skill import ConfigMapSource
+from ..resolve.lockfiles import read_pins
 from ..services.records import PolicyRecord, SkillRecord, agent_record, policy_record
+from ..services.sources import pinned_files
 from ..services.store import applicable
+from ..source.look import source_findings
 from .manifests import Given
 
 #: Every Namespace has this label, with its name.
@@ -78,6 +86,40 @@ def maturity_beside(record: SkillRecord, given: Given) -> Maturity:
     return min(levels, default=Maturity.STUDENT)
 
 
+def with_files_beside(record: SkillRecord, given: Given) -> SkillRecord:
+    """Return a skill whose files are in a ConfigMap with what they say, or why they cannot be used.
+
+    Raises
+    ------
+    InvalidInputError
+        Where the ConfigMap was not given: nobody can say then what the files are.
+    """
+    spec, place = record.spec, record.key.namespace
+    if spec is None or record.spec_failure or not isinstance(spec.source, ConfigMapSource):
+        return record
+    source = spec.source
+    body = next(
+        (
+            item
+            for item in given.config_maps
+            if item["metadata"]["name"] == source.name and _meet(item["metadata"].get("namespace"), place)
+        ),
+        None,
+    )
+    if body is None:
+        raise InvalidInputError(
+            f"the files of Skill {_name(record)} are in ConfigMap {source.name}, which PATH does not have.",
+            fix="Put its manifest beside the Skill, and give the folder.",
+        )
+    try:
+        files = unpack(pinned_files(body, place, source))
+        pins = read_pins(files, manager=spec.node_manager, declared=record.declared)
+    except (InvalidInputError, IntegrityError) as error:
+        failure = Failure(AcceptedReason.INVALID_SOURCE, error.message, error.fix)
+        return replace(record, source_failure=failure)
+    return replace(record, source_findings=source_findings(files, spec.invocation), pins=pins)
+
+
 def _meet(namespace: str | None, other: str | None) -> bool:
     return not namespace or not other or namespace == other
 
@@ -100,5 +142,8 @@ def _asks_only_for(labels: Mapping[str, str], selector: Mapping[str, Any]) -> bo
 
 
 def _say(record: SkillRecord, text: str) -> None:
-    name = f"{record.key.namespace}/{record.key.name}".lstrip("/")
-    typer.echo(one_line(f"Skill {name}: {text}", _MAX_REMARK), err=True)
+    typer.echo(one_line(f"Skill {_name(record)}: {text}", _MAX_REMARK), err=True)
+
+
+def _name(record: SkillRecord) -> str:
+    return f"{record.key.namespace}/{record.key.name}".lstrip("/")

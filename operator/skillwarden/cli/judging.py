@@ -34,7 +34,7 @@ from ..services.runtimes import choose_platform
 from ..services.stages import Stages
 from ..services.store import readable
 from ..source.look import source_findings
-from .beside import maturity_beside, policies_for
+from .beside import maturity_beside, policies_for, with_files_beside
 from .manifests import Given, baseline_policies, check_named, read_documents
 
 PolicyOption = Annotated[
@@ -75,14 +75,15 @@ def one_skill(given: Given, path: Path) -> SkillRecord:
     Raises
     ------
     InvalidInputError
-        Where there is none, or more than one.
+        Where there is none, or more than one, or its files are not there.
     """
     if len(given.skills) != 1:
         raise InvalidInputError(
             f"{path} holds {len(given.skills)} Skills; one is taken at a time.",
             fix="Give a file or folder that holds exactly one.",
         )
-    return skill_record(given.skills[0], name_findings=name_findings, source_findings=source_findings)
+    record = skill_record(given.skills[0], name_findings=name_findings, source_findings=source_findings)
+    return with_files_beside(record, given)
 
 
 def chosen_policies(paths: list[Path] | None, given: Given, record: SkillRecord) -> tuple[PolicyRecord, ...]:

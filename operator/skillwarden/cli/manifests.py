@@ -29,6 +29,8 @@ class Given:
         Objects by kind; policies of both kinds, with their kind.
     namespaces
         The labels of each Namespace.
+    config_maps
+        Which may hold a skill's files.
     remarks
         What is to be said about a skill's folder.
     """
@@ -37,6 +39,7 @@ class Given:
     agents: list[dict[str, Any]] = field(default_factory=list)
     policies: list[dict[str, Any]] = field(default_factory=list)
     namespaces: dict[str, dict[str, str]] = field(default_factory=dict)
+    config_maps: list[dict[str, Any]] = field(default_factory=list)
     remarks: list[Remark] = field(default_factory=list)
 
 
@@ -106,6 +109,9 @@ def _sort(body: dict[str, Any], path: Path, given: Given) -> None:
             check_named(body, path)
             meta = body["metadata"]
             given.namespaces[meta["name"]] = meta.get("labels") or {}
+        case {"apiVersion": "v1", "kind": "ConfigMap"}:
+            check_named(body, path)
+            given.config_maps.append(body)
         case {"apiVersion": version} if version == API_VERSION:
             check_named(body, path)
             _sort_ours(body, path, given)
