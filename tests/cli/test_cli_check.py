@@ -356,6 +356,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: [*b,*b,*b,*
         ),
         ("YAML aliases", BOMB, "aliases (*name) are not taken"),
         ("something that is not YAML", "a: [", "is not YAML"),
+        ("a mistake on its third line", "a: 1\nb: 2\nc: ]\n", "given.yaml:3: it is not YAML"),
         ("bytes that are no text", b"\xff\xfe\x00\x00\x01", "cannot be read"),
         ("a bare list", "[1, 2]", "not a Kubernetes object"),
         ("deep nesting", "[" * 50_000, "cannot be read"),
@@ -417,6 +418,33 @@ def test_wrong_use_is_a_file_that_is_not_there(desk: Desk) -> None:
     ran = cli("check", desk.root / "nowhere.yaml")
     assert ran.code == 64
     assert "nowhere.yaml" in ran.said
+
+
+@pytest.mark.parametrize("command", ["check", "sbom", "import"])
+def test_the_file_of_a_skills_folder_is_wrong_use_and_the_folder_named(command: str, desk: Desk) -> None:
+    file = desk.text("web-shot/SKILL.md", "---\nname: web-shot\ndescription: d\n---\n")
+    ran = cli(command, file)
+    assert ran.code == 64, ran.said
+    assert f"{file} is one file of a skill. Give its folder: {file.parent}" in ran.said
+
+
+def test_a_folder_of_skills_folders_is_wrong_use_and_each_is_named(desk: Desk) -> None:
+    for name in ("one", "two"):
+        desk.text(f"skills/{name}/SKILL.md", "---\nname: web-shot\ndescription: d\n---\n")
+    folder = desk.root / "skills"
+    (folder / "empty").mkdir()
+    ran = cli("check", folder)
+    assert ran.code == 64, ran.said
+    assert f"{folder} is not a skill, but holds 2: one and two. One is taken at a time." in ran.said
+    assert f"such as {folder / 'one'}" in ran.said
+
+
+def test_importing_a_manifest_is_wrong_use_and_check_is_named(desk: Desk) -> None:
+    file = desk.write("ok.yaml", make_skill())
+    ran = cli("import", file)
+    assert ran.code == 64, ran.said
+    assert f"{file} is a file, and import takes folders with a SKILL.md." in ran.said
+    assert f"skillwarden check {file}" in ran.said
 
 
 def test_wrong_use_is_a_file_with_two_skills(desk: Desk) -> None:

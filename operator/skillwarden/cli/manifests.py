@@ -10,10 +10,10 @@ from typing import Any
 
 from ..api.v1alpha1 import API_VERSION, GROUP, MODELS, parse
 from ..domain.errors import InvalidInputError
-from ..domain.grounds import one_line
-from ..skillmd.frontmatter import SKILL_FILE
+from ..domain.grounds import listed, one_line
+from ..skillmd.frontmatter import SKILL_FILE, SKILL_FILES
 from ..skillmd.manifest import import_folder, is_skill_folder
-from ..skillmd.plain_yaml import load_yaml
+from ..skillmd.plain_yaml import YamlTextError, load_yaml
 from ..skillmd.problems import Remark
 
 MAX_MANIFEST_BYTES = 4 * 2**20
@@ -52,6 +52,7 @@ def read_given(path: Path) -> Given:
         Where there is nothing to read, or it cannot be read; a ``FolderError`` holds every reason why a
         skill's folder cannot be taken.
     """
+    refuse_skill_file(path)
     given = Given()
     if path.is_dir() and is_skill_folder(path):
         imported = import_folder(path)
@@ -64,11 +65,28 @@ def read_given(path: Path) -> Given:
             _check_known(body, source)
             _sort(body, source, given)
     if not (given.skills or given.policies or given.agents):
-        raise InvalidInputError(
-            f"{path} holds no object of {GROUP}.",
-            fix=f"Give a Skill manifest, or a folder with a {SKILL_FILE}.",
-        )
+        raise _holds_nothing(path)
     return given
+
+
+def refuse_skill_file(path: Path) -> None:
+    """Refuse a SKILL.md itself: a skill is its folder."""
+    if path.name in SKILL_FILES and path.is_file():
+        raise InvalidInputError(f"{path} is one file of a skill.", fix=f"Give its folder: {path.parent}")
+
+
+def _holds_nothing(path: Path) -> InvalidInputError:
+    below = sorted(path.iterdir()) if path.is_dir() else []
+    folders = [item for item in below if item.is_dir() and is_skill_folder(item)]
+    if folders:
+        names = listed([item.name for item in folders])
+        return InvalidInputError(
+            f"{path} is not a skill, but holds {len(folders)}: {names}. One is taken at a time.",
+            fix=f"Give its folder, such as {folders[0]}",
+        )
+    return InvalidInputError(
+        f"{path} holds no object of {GROUP}.", fix=f"Give a Skill manifest, or a folder with a {SKILL_FILE}."
+    )
 
 
 def _check_known(body: dict[str, Any], path: Path) -> None:
@@ -154,6 +172,9 @@ def read_documents(path: Path) -> Iterator[dict[str, Any]]:
         raise InvalidInputError(f"{path} cannot be read: {error.strerror}.") from error
     try:
         documents = load_yaml(data)
+    except YamlTextError as error:
+        place = f"{path}:{error.line}:" if error.line else f"{path} cannot be read:"
+        raise InvalidInputError(f"{place} {error}") from error
     except InvalidInputError as error:
         raise InvalidInputError(f"{path} cannot be read: {error}") from error
     for document in documents:
