@@ -54,6 +54,16 @@ def test_a_case_that_is_otherwise_fails_and_says_how(expect: dict[str, str], wor
     assert (good["passed"], other["passed"], other["verdict"]) == (True, False, "Allowed")
 
 
+def test_a_policy_of_another_namespace_does_not_count(desk: Desk) -> None:
+    case(desk, packages=("beta",), expect={"verdict": "Denied", "reason": "NoPolicy"})
+    policy = make_policy()
+    policy["metadata"]["namespace"] = "other"
+    desk.write("policy.yaml", policy)
+    ran = run(desk)
+    assert ran.code == 0, ran.said
+    assert "PackagePolicy other/rules" in ran.err
+
+
 def test_an_index_that_is_down_decides_nothing(desk: Desk) -> None:
     case(desk, packages=("alpha",), expect={"verdict": "Allowed"})
     desk.index.down = True

@@ -13,7 +13,7 @@ from ..domain.assess import Assessment, Evidence
 from ..domain.errors import InvalidInputError
 from ..domain.policy import Maturity
 from ..runtime.settings import Settings
-from ..services.records import SkillRecord
+from ..services.records import PolicyRecord, SkillRecord
 from ..skillmd.frontmatter import SKILL_FILE
 from ..skillmd.manifest import is_skill_folder
 from ..skillmd.problems import FolderError
@@ -95,7 +95,7 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
         given = read_given(path, choices_of(env, exclude, without, take_proposals=take_proposals))
         show_remarks(path, given.remarks)
         record = one_skill(given, path)
-        policies = chosen_policies(policy, given)
+        policies = chosen_policies(policy, given, record)
         level = maturity_for(asked, record, given)
     except FolderError as error:
         outcome = outcome_of_folder(
@@ -112,7 +112,7 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
 
 async def _check(
     record: SkillRecord,
-    policies: list[dict[str, Any]],
+    policies: tuple[PolicyRecord, ...],
     maturity: Maturity,
     advisories: Path | None,
     *,

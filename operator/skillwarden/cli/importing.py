@@ -13,8 +13,10 @@ import typer
 import yaml
 
 from ..domain.errors import InvalidInputError
+from ..skillmd.frontmatter import SKILL_FILE
 from ..skillmd.manifest import Choices, ImportedSkill, import_folder, is_skill_folder, proposals_of
 from ..skillmd.problems import FolderError, Remark
+from .manifests import refuse_skill_file
 
 WRONG_USE = 64
 #: Fields that --without can leave out.
@@ -56,7 +58,6 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
         typer.Argument(
             metavar="PATH",
             exists=True,
-            file_okay=False,
             help="Folders with a SKILL.md, or that hold such folders.",
         ),
     ],
@@ -148,6 +149,12 @@ _Dumper.add_representer(str, _text)
 
 
 def _folders(path: Path) -> list[Path]:
+    refuse_skill_file(path)
+    if not path.is_dir():
+        raise InvalidInputError(
+            f"{path} is a file, and import takes folders with a {SKILL_FILE}.",
+            fix=f"A manifest is judged by: skillwarden check {path}",
+        )
     if is_skill_folder(path):
         return [path]
     found = sorted(item for item in path.iterdir() if item.is_dir() and is_skill_folder(item))

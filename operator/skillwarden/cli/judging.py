@@ -30,19 +30,21 @@ from ..scan.names import name_findings
 from ..scan.runner import ScanRunner
 from ..services.offline import OfflineCase, judge_offline
 from ..services.ports import SandboxSetup
-from ..services.records import SkillRecord, agent_record, policy_record, skill_record
+from ..services.records import PolicyRecord, SkillRecord, skill_record
 from ..services.runtimes import choose_platform
 from ..services.stages import Stages
 from ..services.store import readable
 from ..source.look import source_findings
-from .manifests import Given, baseline_policies, read_documents
+from .beside import maturity_beside, policies_for, with_files_beside
+from .manifests import Given, baseline_policies, check_named, read_documents
 
 PolicyOption = Annotated[
     list[Path] | None,
     typer.Option(
         "--policy",
         metavar="FILE",
-        help="File with PackagePolicies or ClusterPackagePolicies; may be repeated. All of them apply."
+        help="File with PackagePolicies or ClusterPackagePolicies; may be repeated. Those for the Skill's"
+        " namespace apply."
         " Without it: the policies beside the Skill in PATH, else the shipped baseline.",
     ),
 ]
@@ -74,21 +76,24 @@ def one_skill(given: Given, path: Path) -> SkillRecord:
     Raises
     ------
     InvalidInputError
-        Where there is none, or more than one.
+        Where there is none, or more than one, or its files are not there.
     """
     if len(given.skills) != 1:
         raise InvalidInputError(
             f"{path} holds {len(given.skills)} Skills; one is taken at a time.",
             fix="Give a file or folder that holds exactly one.",
         )
-    return skill_record(given.skills[0], name_findings=name_findings, source_findings=source_findings)
+    record = skill_record(given.skills[0], name_findings=name_findings, source_findings=source_findings)
+    return with_files_beside(record, given)
 
 
-def chosen_policies(paths: list[Path] | None, given: Given) -> list[dict[str, Any]]:
-    """Return the policies of the files named, else those beside the Skill, else the shipped baseline."""
+def chosen_policies(paths: list[Path] | None, given: Given, record: SkillRecord) -> tuple[PolicyRecord, ...]:
+    """Return which apply of the policies of the files named, else beside the Skill, else of the baseline."""
     if paths:
-        return [body for path in paths for body in read_policies(path)]
-    return given.policies or baseline_policies()
+        bodies = [body for path in paths for body in read_policies(path)]
+    else:
+        bodies = given.policies or baseline_policies()
+    return policies_for(record, bodies, given)
 
 
 def read_policies(path: Path) -> list[dict[str, Any]]:
@@ -97,13 +102,15 @@ def read_policies(path: Path) -> list[dict[str, Any]]:
     Raises
     ------
     InvalidInputError
-        Where it holds none, or anything else.
+        Where it holds none, or anything else, or one without a name.
     """
     bodies = list(read_documents(path))
     wrong = [body for body in bodies if body.get("kind") not in {"PackagePolicy", "ClusterPackagePolicy"}]
     if wrong or not bodies:
         kind = wrong[0].get("kind") if wrong else "nothing"
         raise InvalidInputError(f"{path} holds {kind}, not a PackagePolicy or ClusterPackagePolicy.")
+    for body in bodies:
+        check_named(body, path)
     return bodies
 
 
@@ -125,12 +132,7 @@ def named_maturity(text: str | None, *, option: str = "--maturity") -> Maturity 
 
 def maturity_for(level: Maturity | None, record: SkillRecord, given: Given) -> Maturity:
     """Return the level that was named, else that of the Skill's Agent if it was given, else Student."""
-    if level is not None:
-        return level
-    name = record.spec.agent if record.spec else None
-    agents = [agent_record(body) for body in given.agents]
-    found = next((agent for agent in agents if name is not None and agent.name == name), None)
-    return found.maturity or Maturity.STUDENT if found else Maturity.STUDENT
+    return level if level is not None else maturity_beside(record, given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,13 +146,13 @@ class Bench:
     async def judge(
         self,
         record: SkillRecord,
-        policies: list[dict[str, Any]],
+        policies: tuple[PolicyRecord, ...],
         maturity: Maturity,
         *,
         say: Callable[[str], None] = lambda _: None,
     ) -> tuple[Evidence, Assessment]:
         """Return what is known of a skill, and how it stands by these policies."""
-        chosen, failures = readable([policy_record(body["kind"], body) for body in policies])
+        chosen, failures = readable(policies)
         platform, failure = choose_platform(record.spec, self.setup)
         case = OfflineCase(
             record=record,

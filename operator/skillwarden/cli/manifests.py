@@ -8,12 +8,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ..api.v1alpha1 import API_VERSION, GROUP, MODELS
+from ..api.v1alpha1 import API_VERSION, GROUP, MODELS, parse
 from ..domain.errors import InvalidInputError
-from ..domain.grounds import one_line
-from ..skillmd.frontmatter import SKILL_FILE
+from ..domain.grounds import listed, one_line
+from ..skillmd.frontmatter import SKILL_FILE, SKILL_FILES
 from ..skillmd.manifest import Choices, import_folder, is_skill_folder
-from ..skillmd.plain_yaml import load_yaml
+from ..skillmd.plain_yaml import YamlTextError, load_yaml
 from ..skillmd.problems import Remark
 
 MAX_MANIFEST_BYTES = 4 * 2**20
@@ -28,6 +28,10 @@ class Given:
     ----------
     skills, agents, policies
         Objects by kind; policies of both kinds, with their kind.
+    namespaces
+        The labels of each Namespace.
+    config_maps
+        Which may hold a skill's files.
     remarks
         What is to be said about a skill's folder.
     """
@@ -35,6 +39,8 @@ class Given:
     skills: list[dict[str, Any]] = field(default_factory=list)
     agents: list[dict[str, Any]] = field(default_factory=list)
     policies: list[dict[str, Any]] = field(default_factory=list)
+    namespaces: dict[str, dict[str, str]] = field(default_factory=dict)
+    config_maps: list[dict[str, Any]] = field(default_factory=list)
     remarks: list[Remark] = field(default_factory=list)
 
 
@@ -54,6 +60,7 @@ def read_given(path: Path, choices: Choices | None = None) -> Given:
         Where there is nothing to read, or it cannot be read; a ``FolderError`` holds every reason why a
         skill's folder cannot be taken.
     """
+    refuse_skill_file(path)
     given = Given()
     if path.is_dir() and is_skill_folder(path):
         imported = import_folder(path, choices)
@@ -69,13 +76,30 @@ def read_given(path: Path, choices: Choices | None = None) -> Given:
     for source in sources:
         for body in read_documents(source):
             _check_known(body, source)
-            _sort(body, given)
+            _sort(body, source, given)
     if not (given.skills or given.policies or given.agents):
-        raise InvalidInputError(
-            f"{path} holds no object of {GROUP}.",
-            fix=f"Give a Skill manifest, or a folder with a {SKILL_FILE}.",
-        )
+        raise _holds_nothing(path)
     return given
+
+
+def refuse_skill_file(path: Path) -> None:
+    """Refuse a SKILL.md itself: a skill is its folder."""
+    if path.name in SKILL_FILES and path.is_file():
+        raise InvalidInputError(f"{path} is one file of a skill.", fix=f"Give its folder: {path.parent}")
+
+
+def _holds_nothing(path: Path) -> InvalidInputError:
+    below = sorted(path.iterdir()) if path.is_dir() else []
+    folders = [item for item in below if item.is_dir() and is_skill_folder(item)]
+    if folders:
+        names = listed([item.name for item in folders])
+        return InvalidInputError(
+            f"{path} is not a skill, but holds {len(folders)}: {names}. One is taken at a time.",
+            fix=f"Give its folder, such as {folders[0]}",
+        )
+    return InvalidInputError(
+        f"{path} holds no object of {GROUP}.", fix=f"Give a Skill manifest, or a folder with a {SKILL_FILE}."
+    )
 
 
 def _check_known(body: dict[str, Any], path: Path) -> None:
@@ -89,16 +113,60 @@ def _check_known(body: dict[str, Any], path: Path) -> None:
     )
 
 
-def _sort(body: dict[str, Any], given: Given) -> None:
-    if body.get("apiVersion") != API_VERSION:
-        return
-    match body.get("kind"):
+def check_named(body: dict[str, Any], path: Path) -> None:
+    """Refuse an object of a file that has no name, or has it in no shape; a cluster's API server does so.
+
+    Raises
+    ------
+    InvalidInputError
+        Names the file and the field.
+    """
+    metadata = body.get("metadata", {})
+    if not isinstance(metadata, dict):
+        raise InvalidInputError(f"{path}: metadata must be an object.")
+    if not metadata.get("name"):
+        raise InvalidInputError(f"{path}: metadata.name is required.")
+    for key in ("name", "namespace"):
+        if not isinstance(metadata.get(key) or "", str):
+            raise InvalidInputError(f"{path}: metadata.{key} must be a string.")
+    for key in ("labels", "annotations"):
+        if not isinstance(metadata.get(key) or {}, dict):
+            raise InvalidInputError(f"{path}: metadata.{key} must be an object.")
+
+
+def _sort(body: dict[str, Any], path: Path, given: Given) -> None:
+    match body:
+        case {"apiVersion": "v1", "kind": "Namespace"}:
+            check_named(body, path)
+            meta = body["metadata"]
+            given.namespaces[meta["name"]] = meta.get("labels") or {}
+        case {"apiVersion": "v1", "kind": "ConfigMap"}:
+            check_named(body, path)
+            given.config_maps.append(body)
+        case {"apiVersion": version} if version == API_VERSION:
+            check_named(body, path)
+            _sort_ours(body, path, given)
+
+
+def _sort_ours(body: dict[str, Any], path: Path, given: Given) -> None:
+    match body["kind"]:
         case "Skill":
+            # What a cluster said of it once counts for nothing here.
+            body.pop("status", None)
             given.skills.append(body)
         case "Agent":
+            _check_agent(body, path)
             given.agents.append(body)
         case "PackagePolicy" | "ClusterPackagePolicy":
             given.policies.append(body)
+
+
+def _check_agent(body: dict[str, Any], path: Path) -> None:
+    """Refuse an Agent that cannot be read: in a cluster the schema does, here it would count as a Student."""
+    try:
+        parse("Agent", body)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path}: {error.message}", fix=error.fix) from error
 
 
 def read_documents(path: Path) -> Iterator[dict[str, Any]]:
@@ -117,6 +185,9 @@ def read_documents(path: Path) -> Iterator[dict[str, Any]]:
         raise InvalidInputError(f"{path} cannot be read: {error.strerror}.") from error
     try:
         documents = load_yaml(data)
+    except YamlTextError as error:
+        place = f"{path}:{error.line}:" if error.line else f"{path} cannot be read:"
+        raise InvalidInputError(f"{place} {error}") from error
     except InvalidInputError as error:
         raise InvalidInputError(f"{path} cannot be read: {error}") from error
     for document in documents:

@@ -12,7 +12,7 @@ from ..domain.assess import Assessment, verdict_word
 from ..domain.errors import InvalidInputError
 from ..domain.policy import Maturity
 from ..services.offline import obstacle
-from ..services.records import SkillRecord
+from ..services.records import PolicyRecord, SkillRecord
 from .judging import chosen_policies, maturity_for, one_skill
 from .manifests import read_documents, read_given
 
@@ -59,7 +59,7 @@ class Case:
     name: str
     place: str
     record: SkillRecord
-    policies: list[dict[str, Any]]
+    policies: tuple[PolicyRecord, ...]
     maturity: Maturity
     expected: Expected
 
@@ -133,7 +133,7 @@ def _case(path: Path, number: int, document: dict[str, Any]) -> Case:
     try:
         given = read_given(path.parent / written.skill)
         record = one_skill(given, path.parent / written.skill)
-        policies = chosen_policies([path.parent / name for name in written.policies], given)
+        policies = chosen_policies([path.parent / name for name in written.policies], given, record)
     except InvalidInputError as error:
         raise InvalidInputError(f"{place}: {error.message}", fix=error.fix) from error
     return Case(

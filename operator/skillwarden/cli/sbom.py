@@ -94,7 +94,7 @@ def command(  # noqa: PLR0917 - typer names every option by its parameter
             given = read_given(path, choices)
             show_remarks(path, given.remarks)
             record = one_skill(given, path)
-            policies = chosen_policies(policy, given)
+            policies = chosen_policies(policy, given, record)
             level = maturity_for(named_maturity(maturity), record, given)
         elif _names_a_file(what):
             raise InvalidInputError(f"there is no file {what}.", fix="A Skill of the cluster is skill/NAME.")

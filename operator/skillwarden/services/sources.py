@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..api.v1alpha1 import parse
@@ -30,15 +29,47 @@ def configmap_files(body: Mapping[str, Any]) -> tuple[SourceFile, ...]:
     Raises
     ------
     InvalidInputError
-        Where ``binaryData`` is not base64.
+        Where a value is no text, or one of ``binaryData`` is not base64.
     """
-    files = [SourceFile(key, text.encode()) for key, text in (body.get("data") or {}).items()]
-    for key, text in (body.get("binaryData") or {}).items():
+    files = [SourceFile(key, text.encode()) for key, text in _texts(body, "data")]
+    for key, text in _texts(body, "binaryData"):
         try:
             files.append(SourceFile(key, base64.b64decode(text, validate=True)))
-        except binascii.Error as error:
+        except ValueError as error:
             raise InvalidInputError(f"binaryData[{key!r}] is not base64.") from error
     return tuple(files)
+
+
+def _texts(body: Mapping[str, Any], field: str) -> Iterator[tuple[str, str]]:
+    entries = body.get(field) or {}
+    if not isinstance(entries, Mapping):
+        raise InvalidInputError(f"{field} is not an object.")
+    for key, text in entries.items():
+        if not (isinstance(key, str) and isinstance(text, str)):
+            raise InvalidInputError(f"{field}[{key!r}] is not a text.", fix="Put it into quotes.")
+        yield key, text
+
+
+def pinned_files(body: Mapping[str, Any], namespace: str, source: ConfigMapSource) -> bytes:
+    """Return the packed files of the ConfigMap that a Skill pins.
+
+    Raises
+    ------
+    InvalidInputError
+        Where it holds something that cannot be a source.
+    IntegrityError
+        Where its content is not the pinned one.
+    """
+    packed = pack(configmap_files(body))
+    found = digest_of(packed).removeprefix("sha256:")
+    if found != source.sha256:
+        name = f"{namespace}/{source.name}".lstrip("/")
+        raise IntegrityError(
+            f"ConfigMap {name} has content {found}, but the Skill pins {source.sha256}.",
+            fix="Set spec.source.configMapRef.sha256 to what `skillwarden digest` prints for the files"
+            " that you mean.",
+        )
+    return packed
 
 
 class ConfigMapSources:
@@ -73,16 +104,7 @@ class ConfigMapSources:
             raise InvalidInputError(
                 f"ConfigMap {namespace}/{source.name} does not exist.", fix="Create it, or name another."
             )
-        packed = pack(configmap_files(body))
-        found = digest_of(packed).removeprefix("sha256:")
-        if found != source.sha256:
-            raise IntegrityError(
-                f"ConfigMap {namespace}/{source.name} has content {found}, but the Skill pins"
-                f" {source.sha256}.",
-                fix="Set spec.source.configMapRef.sha256 to what `skillwarden digest` prints for the files"
-                " that you mean.",
-            )
-        return packed
+        return pinned_files(body, namespace, source)
 
     async def look(
         self,
