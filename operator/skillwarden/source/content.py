@@ -24,39 +24,12 @@ _REACHES = re.compile(
     r"|\]\s*+(?:\?\.\s*+)?\("
 )
 _CALLS = re.compile(r"[\w$)\]`'\"]\s*+(?:\?\.\s*+)?[(`]|\bimport\s*+['\"{*]|\bimport\s++[\w$]++\s++from\b")
-_KEYWORDS = "|".join(
-    (
-        *(
-            "abstract",
-            "accessor",
-            "as",
-            "asserts",
-            "async",
-            "await",
-            "break",
-            "case",
-            "catch",
-            "class",
-            "const",
-        ),
-        *("continue", "debugger", "declare", "default", "delete", "do", "else", "enum", "export", "extends"),
-        *("finally", "for", "from", "function", "get", "if", "implements", "import", "in", "infer"),
-        *(
-            "instanceof",
-            "interface",
-            "is",
-            "keyof",
-            "let",
-            "module",
-            "namespace",
-            "new",
-            "of",
-            "out",
-            "override",
-        ),
-        *("private", "protected", "public", "readonly", "return", "satisfies", "set", "static", "switch"),
-        *("throw", "try", "type", "typeof", "unique", "using", "var", "void", "while", "with", "yield"),
-    )
+_KEYWORDS = (
+    "abstract|accessor|as|asserts|async|await|break|case|catch|class|const|continue|debugger|"
+    "declare|default|delete|do|else|enum|export|extends|finally|for|from|function|get|if|implements|"
+    "import|in|infer|instanceof|interface|is|keyof|let|module|namespace|new|of|out|override|private|"
+    "protected|public|readonly|return|satisfies|set|static|switch|throw|try|type|typeof|unique|"
+    "using|var|void|while|with|yield"
 )
 #: No JavaScript outside of comments and quotes: two names side by side, or the mark of another's comment.
 _NO_JAVASCRIPT = re.compile(

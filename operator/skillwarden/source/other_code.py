@@ -13,7 +13,7 @@ from skillwarden.domain.finding import Severity
 from .collect import Collector
 from .comments import JavaScript, joined_lines, shell_beyond_doubt, shell_code
 from .decode import decoded, unescaped
-from .signs import CONSTANTS, Sign
+from .signs import CONSTANTS, Sign, names_secret
 
 #: Before what is found in a comment that may be none: an interpreter may read it otherwise than we do.
 _DOUBT = "in what reads as a comment: "
@@ -161,6 +161,10 @@ _SHELL = (
         r"\b(?:curl|wget|scp|rsync)\s",
     ),
 )
+#: A credential that a tool is told to log in with, and does not send.
+_HANDED_SH = re.compile(
+    r"(?:\s-i|\s--(?:kubeconfig|identity-file|key)[ =]|\bKUBECONFIG:?=)\s*+['\"]?[^\s'\"]++"
+)
 #: What is looked for in what reads as a comment, too.
 _GRAVE_SHELL = _SHELL[:3]
 _TOLD_SHELL = tuple(replace(sign, severity=Severity.HIGH) for sign in _GRAVE_SHELL)
@@ -283,9 +287,10 @@ def look_shell(text: str, into: Collector) -> None:
     _downloaded_and_run(code, into)
     sends = _SENDS_SH.search(code)
     if sends and (into.has("credential-path", "metadata-service") or _ALL_ENV_SH.search(code)):
+        grave = names_secret(_HANDED_SH.sub(" ", code)) or _ALL_ENV_SH.search(code)
         into.add(
             "exfiltration",
-            Severity.CRITICAL,
+            Severity.CRITICAL if grave else Severity.HIGH,
             _line(code, sends),
             "reads credentials or the whole environment, and sends",
         )

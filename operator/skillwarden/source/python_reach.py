@@ -14,17 +14,8 @@ _READS = frozenset(
         *("FileIO", "ZipFile", "compile", "copy2", "copyfile", "copyfileobj", "copytree", "eval", "exec"),
         *("fromfile", "genfromtxt", "getline", "getlines", "globals", "import_module", "link", "loadtxt"),
         *("locals", "make_archive", "mmap", "move", "netrc", "open", "open_code", "popen", "read_bytes"),
-        *(
-            "read_text",
-            "rename",
-            "run_module",
-            "run_path",
-            "sendfile",
-            "symlink",
-            "system",
-            "vars",
-            "__import__",
-        ),
+        *("read_text", "rename", "run_module", "run_path", "sendfile", "symlink", "system", "vars"),
+        "__import__",
     }
 )
 _OF_OBJECT = frozenset({"open", "read_bytes", "read_text"})
