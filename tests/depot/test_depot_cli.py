@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 from depot_support import SECRET, Index, make_lock, make_wheel
 
 from skillwarden.depot.client import DepotClient
@@ -41,6 +43,37 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, by: str) -> None:
             assert answer.status == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def test_the_charts_own_command_line_serves_on_every_address(tmp_path: Path, repo_root: Path) -> None:
+    """A cluster may have IPv6 alone, and the chart knows no address of a Pod."""
+    golden = (repo_root / "tests" / "chart" / "golden" / "defaults.yaml").read_text()
+    containers = [
+        container
+        for body in yaml.safe_load_all(golden)
+        if body["kind"] == "Deployment"
+        for container in body["spec"]["template"]["spec"]["containers"]
+    ]
+    [command] = [item["args"] for item in containers if item.get("args", [])[:2] == ["depot", "serve"]]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    key = tmp_path / "key"
+    key.write_text("0123456789abcdef0123456789abcdef")
+    here = {"--state": str(tmp_path / "state"), "--key-file": str(key), "--listen": f":{port}"}
+    given = [item.split("=", 1) for item in command[2:]]
+    assert dict(given)["--listen"] == ":8480"
+    process = start(*(f"{option}={here.get(option, value)}" for option, value in given))
+    try:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("depot: listening on ")
+        for host in ("127.0.0.1", *(["[::1]"] if socket.has_dualstack_ipv6() else [])):
+            with urllib.request.urlopen(f"http://{host}:{port}/healthz", timeout=10) as answer:
+                assert answer.status == 200
     finally:
         process.kill()
         process.wait()

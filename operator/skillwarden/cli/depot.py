@@ -41,7 +41,7 @@ def serve(  # noqa: PLR0917 - typer names every option by its parameter
         Path, typer.Option(metavar="FOLDER", help="Folder of the store; made where it is absent.")
     ],
     listen: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="TCP address to listen on; [::1]:8480 for IPv6.")
+        str | None, typer.Option(metavar="HOST:PORT", help="TCP address to listen on; no host: all of them.")
     ] = None,
     unix: Annotated[Path | None, typer.Option(metavar="PATH", help="Unix socket to listen on.")] = None,
     key_file: Annotated[
@@ -149,8 +149,6 @@ def _listening(listen: str | None, unix: Path | None) -> Listening:
         host, port = host_and_port(listen)
     except ValueError as error:
         raise InvalidInputError(f"--listen {error}.") from error
-    if not host:
-        raise InvalidInputError(f"--listen {listen} names no host.", fix="Such as 127.0.0.1:8480.")
     return Listening(host=host, port=port, unix=unix)
 
 

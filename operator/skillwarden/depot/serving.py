@@ -18,7 +18,7 @@ from .store import DepotStore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listening:
-    """Where the depot listens: a TCP address, a unix socket, or both."""
+    """Where the depot listens: a TCP address (an empty host: all of them), a unix socket, or both."""
 
     host: str | None = None
     port: int = 0
@@ -53,7 +53,7 @@ async def serving(
             if listening.unix is not None:
                 await _unix_site(runner, listening.unix)
             if listening.host is not None:
-                await web.TCPSite(runner, listening.host, listening.port).start()
+                await web.TCPSite(runner, listening.host or None, listening.port).start()
             yield runner
         except OSError as error:
             raise UnavailableError(f"the depot cannot listen: {error.strerror or error}.") from error
