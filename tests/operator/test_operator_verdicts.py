@@ -586,6 +586,16 @@ def pinned(skill: dict[str, Any], code: str, name: str = "source") -> dict[str, 
     return skill
 
 
+async def source_taken_from_what_runs(user: Client) -> None:
+    """Take the ConfigMap away once the Service runs, and see that it goes on for the moment."""
+    await user.until_skill("demo", Ready="Ready")
+    [pod] = await user.until_pods(1)
+    await user.delete(Kind.CONFIG_MAP, "source")
+    await user.patch(Kind.SKILL, "demo", {"metadata": {"annotations": {"example.org/look": "again"}}})
+    await user.until_skill("demo", Accepted="InvalidSource")
+    assert [each["metadata"]["uid"] for each in await user.pods()] == [pod["metadata"]["uid"]]
+
+
 async def test_a_pinned_configmap_runs(world: World, user: Client) -> None:
     code = "print('from a map')"
     await user.apply(make_configmap(code), pinned(make_skill(), code), make_run())
@@ -599,12 +609,7 @@ async def test_an_author_cannot_keep_a_banned_package_by_taking_the_source_away(
     code = "import time\nwhile True: time.sleep(1)"
     skill = make_skill(mode="Service", packages=["greeter"], replicas=1)
     await user.apply(make_configmap(code), pinned(skill, code))
-    await user.until_skill("demo", Ready="Ready")
-    [pod] = await user.until_pods(1)
-    await user.delete(Kind.CONFIG_MAP, "source")
-    await user.patch(Kind.SKILL, "demo", {"metadata": {"annotations": {"example.org/look": "again"}}})
-    await user.until_skill("demo", Accepted="InvalidSource")
-    assert [each["metadata"]["uid"] for each in await user.pods()] == [pod["metadata"]["uid"]]
+    await source_taken_from_what_runs(user)
     await user.apply(make_policy("security", bans=ban("greeter")))
     await user.until_pods(0)
 
@@ -617,12 +622,7 @@ async def test_an_author_cannot_keep_code_that_is_denied_by_now_by_taking_it_awa
     await user.apply(
         make_policy(findings={"source": {"High": "Allow"}}), make_configmap(code), pinned(skill, code)
     )
-    await user.until_skill("demo", Ready="Ready")
-    [pod] = await user.until_pods(1)
-    await user.delete(Kind.CONFIG_MAP, "source")
-    await user.patch(Kind.SKILL, "demo", {"metadata": {"annotations": {"example.org/look": "again"}}})
-    await user.until_skill("demo", Accepted="InvalidSource")
-    assert [each["metadata"]["uid"] for each in await user.pods()] == [pod["metadata"]["uid"]]
+    await source_taken_from_what_runs(user)
     await user.apply(make_policy("security", findings={"source": {"High": "Deny"}}))
     await user.until_pods(0)
 

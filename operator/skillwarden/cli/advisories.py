@@ -29,7 +29,7 @@ from skillwarden.runtime.advisories import AdvisoryKeeper
 from skillwarden.runtime.advisory_server import advisory_server
 from skillwarden.runtime.settings import Settings
 
-from .ending import settings_error
+from .ending import refused_settings
 from .stopping import stop_event
 
 app = typer.Typer(
@@ -38,7 +38,6 @@ app = typer.Typer(
 )
 
 _FAILED = 1
-_WRONG_USE = 64
 _PLAIN_SECONDS = 2.0
 _STAGES = {SyncStage.DOWNLOAD: "fetching the dump", SyncStage.READ: "reading records"}
 
@@ -55,8 +54,7 @@ def default_folder() -> Path:
     try:
         return Settings().advisories
     except ValidationError as error:
-        typer.echo(f"error: {settings_error(error)}", err=True)
-        raise typer.Exit(_WRONG_USE) from error
+        raise refused_settings("error", error) from error
 
 
 Into = Annotated[

@@ -18,7 +18,7 @@ from ..kube.errors import Conflict, Forbidden, Invalid
 from ..kube.gateway import Gateway
 from ..kube.kinds import Kind
 from .cluster import ContextOption, KubeconfigOption, NamespaceOption, connected, namespace_of
-from .ending import run_command
+from .ending import WRONG_USE, run_command
 from .judging import named_maturity
 from .terminal import FormatOption, OutputFormat, output
 
@@ -94,7 +94,7 @@ def approve(  # noqa: PLR0917 - as above
             decision["minMaturity"] = level.value
     except InvalidInputError as error:
         typer.echo(f"skillwarden approve: {error}", err=True)
-        raise typer.Exit(64) from error
+        raise typer.Exit(WRONG_USE) from error
     _decide("approve", name, decision, namespace, kubeconfig, context)
 
 
@@ -119,7 +119,7 @@ def _decide(  # noqa: PLR0917 - what two commands share
         typer.echo(
             f"skillwarden {command}: --reason is empty. Say why, for whoever reads it later.", err=True
         )
-        raise typer.Exit(64)
+        raise typer.Exit(WRONG_USE)
 
     async def work() -> int:
         async with connected(kubeconfig, context) as gateway:

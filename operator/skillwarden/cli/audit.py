@@ -21,11 +21,11 @@ from rich.table import Table
 from ..audit.record import EVENTS
 from ..audit.verify import Found, Verification, read, verify
 from ..domain.errors import InvalidInputError
+from .ending import WRONG_USE
 from .terminal import output
 
 app = typer.Typer(help="Read, verify and filter audit records.", no_args_is_help=True)
 BROKEN = 1
-WRONG_USE = 64
 VERDICTS = ("Allowed", "ApprovalRequired", "Denied", "Unknown")
 #: The beginning of a time, down to milliseconds.
 _TIME = re.compile(r"\d{4}(-\d\d(-\d\d(T\d\d(:\d\d(:\d\d(\.\d{1,3})?)?)?)?)?)?")

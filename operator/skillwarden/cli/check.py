@@ -17,7 +17,7 @@ from ..services.records import PolicyRecord, SkillRecord
 from ..skillmd.frontmatter import SKILL_FILE
 from ..skillmd.manifest import is_skill_folder
 from ..skillmd.problems import FolderError
-from .ending import run_command
+from .ending import WRONG_USE, run_command
 from .importing import (
     EnvOption,
     ExcludeOption,
@@ -41,8 +41,6 @@ from .outcome import UNDECIDED, Outcome, outcome_of, outcome_of_folder
 from .render import render_json, render_sarif, render_table
 from .showpod import pod_of
 from .terminal import output, progress
-
-WRONG_USE = 64
 
 
 class OutputFormat(StrEnum):

@@ -9,6 +9,8 @@ import typer
 from skillwarden.api.crdgen import render
 from skillwarden.api.v1alpha1.kinds import KINDS, Kind
 
+from .ending import WRONG_USE
+
 
 def _find(name: str) -> Kind:
     """Return a kind by any of its names, as kubectl takes them."""
@@ -37,5 +39,5 @@ def command(
     except KeyError as error:
         names = ", ".join(known.kind for known in KINDS)
         typer.echo(f"skillwarden crd: there is no kind {error.args[0]!r}; the kinds are {names}.", err=True)
-        raise typer.Exit(64) from error
+        raise typer.Exit(WRONG_USE) from error
     typer.echo("---\n".join(render(item) for item in chosen), nl=False)

@@ -11,6 +11,9 @@ from pydantic import ValidationError
 
 from ..domain.errors import SkillwardenError
 
+#: As sysexits(3) has it: what was given cannot be taken, and trying again changes nothing.
+WRONG_USE = 64
+
 
 def run_command(name: str, work: Coroutine[Any, Any, int], *, failed: int = 1) -> None:
     """Run a command to its exit code; an error is said in one line.
@@ -28,8 +31,7 @@ def run_command(name: str, work: Coroutine[Any, Any, int], *, failed: int = 1) -
         code = asyncio.run(work)
     except ValidationError as error:
         # Of the settings: everything else that pydantic reads becomes an error of ours on the way.
-        typer.echo(f"skillwarden {name}: {settings_error(error)}", err=True)
-        raise typer.Exit(64) from error
+        raise refused_settings(f"skillwarden {name}", error) from error
     except SkillwardenError as error:
         typer.echo(f"skillwarden {name}: {error}", err=True)
         raise typer.Exit(failed) from error
@@ -39,7 +41,13 @@ def run_command(name: str, work: Coroutine[Any, Any, int], *, failed: int = 1) -
     raise typer.Exit(code)
 
 
-def settings_error(error: ValidationError) -> str:
+def refused_settings(who: str, error: ValidationError) -> typer.Exit:
+    """Say which settings cannot be read; return the exit of wrong use, to raise."""
+    typer.echo(f"{who}: {_settings_error(error)}", err=True)
+    return typer.Exit(WRONG_USE)
+
+
+def _settings_error(error: ValidationError) -> str:
     """Return which environment variables cannot be read, and why."""
     lines = []
     for item in error.errors():

@@ -16,9 +16,9 @@ from ..domain.errors import InvalidInputError
 from ..skillmd.frontmatter import SKILL_FILE
 from ..skillmd.manifest import Choices, ImportedSkill, import_folder, is_skill_folder, proposals_of
 from ..skillmd.problems import FolderError, Remark
+from .ending import WRONG_USE
 from .manifests import refuse_skill_file
 
-WRONG_USE = 64
 #: Fields that --without can leave out.
 LEFT_OUT = re.compile(r"allowed-tools|os|requires\.[A-Za-z]+|[A-Za-z][A-Za-z0-9_-]*")
 

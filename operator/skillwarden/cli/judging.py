@@ -173,11 +173,7 @@ class Bench:
         if assessment.verdict is None:
             return assessment
         fix = f"Run skillwarden advisories sync --from URL|DIR --into {self.feed.path}"
-        reasons = tuple(
-            replace(reason, fix=fix) if reason.fix == SYNC_ADVISORIES else reason
-            for reason in assessment.verdict.reasons
-        )
-        return replace(assessment, verdict=replace(assessment.verdict, reasons=reasons))
+        return replace(assessment, verdict=assessment.verdict.with_fixes({SYNC_ADVISORIES: fix}))
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from ..domain.errors import SkillwardenError, UnavailableError
 from ..runtime import logs
 from ..runtime.context import operator
 from ..runtime.settings import Settings
-from .ending import settings_error
+from .ending import refused_settings
 from .stopping import stop_event
 
 app = typer.Typer(
@@ -50,8 +50,7 @@ def run(
     try:
         settings = load_settings(kubeconfig=kubeconfig, context=context)
     except ValidationError as error:
-        typer.echo(f"skillwarden operator: {settings_error(error)}", err=True)
-        raise typer.Exit(64) from error
+        raise refused_settings("skillwarden operator", error) from error
     logs.configure(fmt=settings.log_format, level=settings.log_level)
     try:
         asyncio.run(_until_stopped(settings))

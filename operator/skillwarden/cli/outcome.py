@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..domain.assess import Assessment
 from ..domain.conditions import AcceptedReason, Status
@@ -13,7 +13,7 @@ from ..domain.grounds import one_line
 from ..domain.merge import merge_findings
 from ..domain.policy import Maturity
 from ..domain.scan_view import REPAIR, TRIED_AGAIN
-from ..domain.verdict import ComplianceReason, Verdict
+from ..domain.verdict import ComplianceReason
 from ..services.offline import obstacle
 from ..services.records import SkillRecord
 from ..skillmd.problems import Level, Remark
@@ -57,7 +57,8 @@ def outcome_of(record: SkillRecord, assessment: Assessment) -> Outcome:
         return Outcome(explanation, problems, NOT_ALLOWED if definite else UNDECIDED)
     findings = merge_findings(assessment.scan.reports) if assessment.scan else record.name_findings
     explanation = explain(
-        _judged_once(assessment.verdict),
+        # Nobody tries again once a command has ended.
+        assessment.verdict.with_fixes({TRIED_AGAIN: _AGAIN, REPAIR: _AGAIN}),
         assessment.lock,
         findings,
         subject=subject,
@@ -77,15 +78,6 @@ def _scanned(assessment: Assessment) -> bool:
     return scan is not None and any(
         report.scanner is ScannerName.OSV and report.state is not ScanState.ERROR for report in scan.reports
     )
-
-
-def _judged_once(verdict: Verdict) -> Verdict:
-    """Return a verdict whose fixes do not say that somebody tries again: nobody does once a command ended."""
-    reasons = (
-        replace(reason, fix=_AGAIN) if reason.fix in {TRIED_AGAIN, REPAIR} else reason
-        for reason in verdict.reasons
-    )
-    return replace(verdict, reasons=tuple(reasons))
 
 
 def outcome_of_folder(name: str, remarks: Iterable[Remark], maturity: Maturity) -> Outcome:

@@ -11,12 +11,11 @@ import typer
 from ..domain.errors import InvalidInputError
 from ..runtime.settings import Settings
 from . import policydiff
-from .ending import run_command
+from .ending import WRONG_USE, run_command
 from .judging import AdvisoriesOption, bench
 from .policy_cases import Case, Result, compare, read_cases
 from .terminal import FormatOption, OutputFormat, progress
 
-WRONG_USE = 64
 PASSED, FAILED, UNDECIDED = 0, 1, 2
 
 app = typer.Typer(help="Try policies out before they count.", no_args_is_help=True)

@@ -32,12 +32,11 @@ from ..services.store import applicable
 from ..services.whatif import Outlook, Recorded, outlook
 from ..source.look import source_findings
 from .cluster import ContextOption, KubeconfigOption, connected, namespace_of
-from .ending import run_command
+from .ending import WRONG_USE, run_command
 from .judging import read_policies
 from .report import recorded, the_depot
 from .terminal import FormatOption, OutputFormat, output
 
-WRONG_USE = 64
 SAME, CHANGES, UNDECIDED = 0, 1, 2
 _SHOWN = 3
 

@@ -26,7 +26,7 @@ from .cluster import (
     skill_name,
     the_skill,
 )
-from .ending import run_command
+from .ending import WRONG_USE, run_command
 from .importing import (
     EnvOption,
     ExcludeOption,
@@ -50,7 +50,6 @@ from .render.sbom import Described, render_sbom
 from .report import records_of
 from .terminal import progress
 
-WRONG_USE = 64
 TimeOption = Annotated[
     str | None,
     typer.Option("--time", help="What the document says it was made at (ISO 8601). Without it: now."),

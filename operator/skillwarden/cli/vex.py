@@ -19,10 +19,9 @@ from ..domain.package import Ecosystem, PackageId
 from ..kube.kinds import Kind
 from ..services.records import approval_record
 from .cluster import ContextOption, KubeconfigOption, NamespaceOption, connected, namespace_of
-from .ending import run_command
+from .ending import WRONG_USE, run_command
 from .sbom import TimeOption, read_time
 
-WRONG_USE = 64
 CONTEXT = "https://openvex.dev/ns/v0.2.0"
 _ADVISED = {FindingKind.VULNERABILITY.value, FindingKind.MALICIOUS.value}
 _HASHES = {"sha256": "sha-256", "sha512": "sha-512"}

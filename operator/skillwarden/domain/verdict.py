@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -188,3 +189,8 @@ class Verdict:
     def allowed(self) -> bool:
         """Whether the skill may run."""
         return self.action is Action.ALLOW and self.reason is ComplianceReason.ALLOWED
+
+    def with_fixes(self, fixes: Mapping[str, str]) -> Verdict:
+        """Return the verdict with other fixes in the place of some, for a reader who can do other things."""
+        reasons = (replace(reason, fix=fixes.get(reason.fix, reason.fix)) for reason in self.reasons)
+        return replace(self, reasons=tuple(reasons))
