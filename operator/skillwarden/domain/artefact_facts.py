@@ -14,7 +14,7 @@ from .finding import Severity
 from .package import PackageId
 
 #: Raised whenever the same bytes would give other facts: what an older release remembers is read anew.
-FACTS_VERSION = 4
+FACTS_VERSION = 5
 
 
 @dataclass(frozen=True, slots=True, order=True)

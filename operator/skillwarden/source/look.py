@@ -43,6 +43,10 @@ _LOOKS: Mapping[str, Callable[[str, Collector], None]] = {
     "python": python_code.look,
     "shell": other_code.look_shell,
 }
+#: What a browser, or a viewer of images, runs the scripts of.
+_MARKUP = (".html", ".htm", ".xhtml", ".svg")
+_SCRIPT = re.compile(r"(?i)<script\b[^>]{0,400}>(?P<code>(?>(?:[^<]|<(?!/script))*))")
+_ACTIVE = re.compile(r"(?i)<script\b|\bjavascript:|\bon(?:load|click|error|begin|focus|mouse\w{1,8})\s{0,8}=")
 _FENCED_SHELL = frozenset({"sh", "bash", "shell", "zsh", "console", "terminal"})
 _FENCED_PYTHON = frozenset({"python", "py", "python3"})
 _FENCED_JAVASCRIPT = frozenset({"javascript", "js", "typescript", "ts", "node"})
@@ -160,6 +164,8 @@ def _file(file: SourceFile, run_by: str = "") -> Iterable[SourceFinding]:
 def _as_data(file: SourceFile, into: Collector) -> None:
     """Look for what no data says, a degree milder: nothing tells that a shell is given it."""
     text = file.content.replace(b"\0", b"").decode("utf-8", "replace")
+    if _ending(file.path) in _MARKUP:
+        _scripts(text, into)
     if _ending(file.path) in {".md", ".markdown"}:
         _fences(text, into)
     elif _ending(file.path) not in _PROSE:
@@ -205,6 +211,21 @@ def language_of(file: SourceFile) -> str:
     if ending in _JAVASCRIPT or language in {"node", "deno", "bun"}:
         return "javascript"
     return "shell" if ending in _SHELL or language else ""
+
+
+def _scripts(text: str, into: Collector) -> None:
+    """Look at the scripts of a page or an image, a degree milder: who shows it runs them, no sandbox does."""
+    for match in _SCRIPT.finditer(text):
+        script = Collector(
+            into.path, offset=text.count("\n", 0, match.start("code")), milder=True, note="script: "
+        )
+        other_code.look_javascript(match["code"], script)
+        for finding in script.found.values():
+            into.keep(finding)
+    active = _ACTIVE.search(text) if _ending(into.path) == ".svg" else None
+    if active:
+        line = text.count("\n", 0, active.start()) + 1
+        into.add("scripted-image", Severity.HIGH, line, "is an image that runs code where it is shown")
 
 
 def _fences(text: str, into: Collector) -> None:

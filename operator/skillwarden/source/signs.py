@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from skillwarden.domain.finding import Severity
 
-from . import asked
+from . import asked, lures
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,9 @@ CONSTANTS = (
         r"\.ssh/|\bid_(?:rsa|ed25519|ecdsa)\b|\.aws/credentials|/etc/(?:shadow|gshadow)\b|\.kube/config|\.netrc\b"
         r"|\.git-credentials|\.docker/config\.json|\.pypirc\b|\.npmrc\b|\.gnupg/|wallet\.dat|Login"
         r" Data|\.azure/"
-        r"|gcloud/credentials|/run/secrets/kubernetes\.io|/proc/(?:self|1|\d+)/environ",
+        r"|gcloud/credentials|/run/secrets/kubernetes\.io|/proc/(?:self|1|\d+)/environ"
+        # What agents are logged in with.
+        r"|\.claude/\.credentials\.json|\.codex/auth\.json|\.gemini/oauth_creds\.json",
     ),
     _sign(
         "metadata-service",
@@ -73,10 +75,16 @@ CONSTANTS = (
     ),
     _sign(
         "dead-drop",
+        Severity.HIGH,
+        "names a service that shows somebody whatever is sent to it",
+        r"\bwebhook\.site\b|\bemailhook\.site\b|requestbin|\brequestcatcher\.com|\bpipedream\.net\b|\bbeeceptor\.com"
+        r"|burpcollaborator|\boast\.(?:fun|live|site|online|pro|me)\b|\binteract\.sh\b|\bdnslog\.cn\b|\bceye\.io\b",
+    ),
+    _sign(
+        "dead-drop",
         Severity.MEDIUM,
         "names a service that is used to carry data away unseen",
-        r"discord(?:app)?\.com/api/webhooks|api\.telegram\.org/bot|pastebin\.com|webhook\.site|requestbin|ngrok\.io"
-        r"|transfer\.sh|\.onion\b|burpcollaborator|oast\.(?:fun|live|site|online|pro|me)|interact\.sh",
+        r"discord(?:app)?\.com/api/webhooks|api\.telegram\.org/bot|pastebin\.com|ngrok\.io|transfer\.sh|\.onion\b",
     ),
 )
 
@@ -106,6 +114,24 @@ TEXTS = (
     ),
     Sign("exfiltration-request", Severity.CRITICAL, "tells its reader to send secrets away", asked.CLEARLY),
     Sign("exfiltration-request", Severity.HIGH, "may tell its reader to send secrets away", asked.PERHAPS),
+    Sign(
+        "locked-archive",
+        Severity.HIGH,
+        "tells its reader the password of an archive, which nobody looked into",
+        lures.LOCKED_ARCHIVE,
+    ),
+    Sign(
+        "download-and-run",
+        Severity.HIGH,
+        "tells its reader to run what a page on the network says",
+        lures.COMMAND_OF_A_PAGE,
+    ),
+    Sign(
+        "download-and-run",
+        Severity.HIGH,
+        "tells its reader to run what it downloads",
+        lures.PROGRAM_OF_AN_ADDRESS,
+    ),
     _sign(
         "role-change",
         Severity.MEDIUM,
