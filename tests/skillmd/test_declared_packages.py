@@ -413,6 +413,10 @@ def test_what_several_files_ask_of_a_package_and_no_version_meets_is_refused(tmp
         ("import attr", "attrs"),
         ("import slack_sdk", "slack-sdk"),
         ("import requests.adapters", "requests"),
+        # Each has a much downloaded namesake that has nothing to do with it.
+        ("from Bio import SeqIO", "biopython"),
+        ("import bson", "pymongo"),
+        ("import mysql.connector", "mysql-connector-python"),
         ("from numpy import *", "numpy"),
     ],
 )
@@ -434,6 +438,10 @@ def test_an_import_is_declared_as_the_distribution_that_has_the_module(
         ("from google.cloud import nothing_known", "google.cloud.nothing_known"),
         ("from azure.storage.unheard_of import A, B", "azure.storage.unheard_of"),
         ("import pkg_resources", "pkg_resources"),
+        # Names of much downloaded packages, and of modules that somebody forgot to put beside the script.
+        ("import utils", "utils"),
+        ("import config", "config"),
+        ("import Image", "Image"),
     ],
 )
 def test_an_import_that_no_evidence_names_a_distribution_of_declares_nothing(

@@ -20,59 +20,113 @@ from .files import Folder
 
 #: Import names whose distribution is called otherwise (facts of PyPI), of what scripts commonly import.
 _DISTRIBUTIONS = {
+    "antlr4": "antlr4-python3-runtime",
+    "apiclient": "google-api-python-client",
     "attr": "attrs",
+    "barcode": "python-barcode",
+    "binance": "python-binance",
+    "Bio": "biopython",
+    "bluetooth": "pybluez",
     "bs4": "beautifulsoup4",
+    "bson": "pymongo",
+    "cairo": "pycairo",
     "cairosvg": "cairosvg",
+    "camelot": "camelot-py",
     "Crypto": "pycryptodome",
+    "Cryptodome": "pycryptodomex",
     "cv2": "opencv-python-headless",
     "dateutil": "python-dateutil",
+    "decouple": "python-decouple",
     "discord": "discord-py",
+    "dns": "dnspython",
     "docx": "python-docx",
     "dotenv": "python-dotenv",
+    "ee": "earthengine-api",
+    "environ": "django-environ",
     "faiss": "faiss-cpu",
     "ffmpeg": "ffmpeg-python",
     "fitz": "pymupdf",
+    "gi": "pygobject",
     "git": "gitpython",
     "github": "pygithub",
     "gitlab": "python-gitlab",
+    "gnupg": "python-gnupg",
     "googleapiclient": "google-api-python-client",
+    "gridfs": "pymongo",
     "grpc": "grpcio",
+    "HTSeq": "htseq",
+    "IPython": "ipython",
+    "jenkins": "python-jenkins",
     "jose": "python-jose",
     "jwt": "pyjwt",
     "kafka": "kafka-python",
+    "ldap": "python-ldap",
     "Levenshtein": "levenshtein",
     "magic": "python-magic",
     "markdown": "markdown",
+    "MDAnalysis": "mdanalysis",
     "memcache": "python-memcached",
+    "mpl_toolkits": "matplotlib",
+    "mysql": "mysql-connector-python",
     "MySQLdb": "mysqlclient",
     "nacl": "pynacl",
+    "netCDF4": "netcdf4",
+    "newspaper": "newspaper3k",
+    "nmap": "python-nmap",
+    "OpenGL": "pyopengl",
     "OpenSSL": "pyopenssl",
+    "osgeo": "gdal",
+    "paho": "paho-mqtt",
     "pdf2image": "pdf2image",
     "pdfminer": "pdfminer-six",
     "PIL": "pillow",
     "pptx": "python-pptx",
     "psycopg2": "psycopg2-binary",
-    "pypdf2": "pypdf2",
+    "pwn": "pwntools",
+    "pyBigWig": "pybigwig",
     "PyPDF2": "pypdf2",
+    "pypdf2": "pypdf2",
+    "PyQt5": "pyqt5",
+    "PyQt6": "pyqt6",
+    "PySide6": "pyside6",
     "pytesseract": "pytesseract",
+    "pythoncom": "pywin32",
+    "readability": "readability-lxml",
     "rest_framework": "djangorestframework",
-    "serial": "pyserial",
+    "scvi": "scvi-tools",
     "sentence_transformers": "sentence-transformers",
+    "serial": "pyserial",
+    "SimpleITK": "simpleitk",
+    "skbio": "scikit-bio",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
+    "skopt": "scikit-optimize",
+    "sksurv": "scikit-survival",
     "slack": "slackclient",
     "slugify": "python-slugify",
+    "socketio": "python-socketio",
     "socks": "pysocks",
     "speech_recognition": "speechrecognition",
+    "tabula": "tabula-py",
+    "talib": "ta-lib",
+    "tavily": "tavily-python",
     "telegram": "python-telegram-bot",
+    "umap": "umap-learn",
     "usb": "pyusb",
+    "vlc": "python-vlc",
+    "weaviate": "weaviate-client",
     "websocket": "websocket-client",
     "whisper": "openai-whisper",
     "whois": "python-whois",
+    "win32api": "pywin32",
     "win32com": "pywin32",
+    "win32con": "pywin32",
+    "win32gui": "pywin32",
+    "wx": "wxpython",
     "Xlib": "python-xlib",
     "yaml": "pyyaml",
     "youtube_transcript_api": "youtube-transcript-api",
+    "z3": "z3-solver",
     "zmq": "pyzmq",
     # Modules of namespace packages, each looked up in the distribution.
     "azure.core": "azure-core",
@@ -103,6 +157,22 @@ _ALTERNATIVES = {
 }
 #: Many distributions have modules below these, and the one of the name, if any, is none that scripts mean.
 _NAMESPACES = frozenset({"azure", "google", "opentelemetry", "ruamel", "snowflake", "zope"})
+#: What projects call modules of their own: the distribution of the name, if any, is none that scripts mean.
+_PROJECTS_OWN = frozenset(
+    {
+        "common",
+        "config",
+        "constants",
+        "core",
+        "helpers",
+        "lib",
+        "logger",
+        "models",
+        "schema",
+        "tools",
+        "utils",
+    }
+)
 _FENCE = re.compile(r"(?ms)^[ \t]*```[ \t]*(?:python|py)[^\n]*\n(.*?)^[ \t]*```")
 _PIP = re.compile(
     r"(?:\bpip3?|\buv(?:\s+pip)?)\s+(?:install|add)\s+(?P<rest>[^\n`|;&]+)|--with[ =](?P<one>[^\s`]+)"
@@ -216,10 +286,15 @@ def _identified(modules: list[str], file: str, line: int, mentioned: dict[str, s
             return Proposal(Ecosystem.PYPI, known, module, file, line, evidence)
     # Below a namespace a name says nothing: google.api is not of google-api.
     name = modules[0]
-    if name.partition(".")[0] not in _NAMESPACES and canonicalize_name(name) in _top():
+    if name.partition(".")[0] not in _NAMESPACES and _names_its_distribution(name):
         evidence = "it is one of PyPI's most downloaded packages, and has the import's name"
         return Proposal(Ecosystem.PYPI, canonicalize_name(name), name, file, line, evidence)
     return Proposal(Ecosystem.PYPI, "", name, file, line, "no evidence says which package brings it")
+
+
+def _names_its_distribution(name: str) -> bool:
+    """Whether a much downloaded distribution of an import's name is likely to bring it: not bio for Bio."""
+    return name == name.lower() and name not in _PROJECTS_OWN and canonicalize_name(name) in _top()
 
 
 def _imports_of_files(folder: Folder) -> Iterator[tuple[str, str, int]]:
