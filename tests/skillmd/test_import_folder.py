@@ -135,6 +135,15 @@ def test_a_field_is_refused_that_is(sentence: str, front: str, words: str, tmp_p
     assert any(words in each for each in lines), lines
 
 
+def test_a_field_that_is_refused_can_be_left_out_on_purpose(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, "requires:\n  mcp: [tracker]\nhooks: {PreToolUse: []}\n")
+    assert all(
+        f"--without {name}." in line
+        for name, line in zip(("requires", "hooks"), refused(folder), strict=True)
+    )
+    import_folder(folder, Choices(without=frozenset({"requires", "hooks"})))
+
+
 def test_every_error_is_shown_and_not_the_first_alone(tmp_path: Path) -> None:
     front = "packages: ['--index-url x', 'a @ file:///x', good]\nlanguage: cobol\nhooks: {a: b}\n"
     assert len(refused(make_folder(tmp_path, front))) == 4

@@ -54,7 +54,7 @@ _REFUSED: Mapping[str, tuple[str, str]] = {
         ("dependencies", "requirements", "python_packages", "pip", "npm_packages", "requires", "install"),
         (
             "is not read as packages: clients mean different things by it.",
-            "Write packages (PEP 508) or node_packages (name@range) instead.",
+            "Write packages (PEP 508) or node_packages (name@range)",
         ),
     ),
 }
@@ -83,7 +83,9 @@ class Frontmatter:
         return self.document.line(place)
 
 
-def read_frontmatter(folder: Path, text: str, file: str, remarks: Remarks) -> Frontmatter | None:
+def read_frontmatter(
+    folder: Path, text: str, file: str, remarks: Remarks, *, without: frozenset[str] = frozenset()
+) -> Frontmatter | None:
     """Return a SKILL.md's frontmatter, or ``None`` where it cannot be read; what is wrong is remarked.
 
     Parameters
@@ -92,6 +94,8 @@ def read_frontmatter(folder: Path, text: str, file: str, remarks: Remarks) -> Fr
         The skill's, for its name.
     text, file
         The whole SKILL.md, and its name.
+    without
+        Fields that the user has decided to leave out.
     """
     match = _FRONTMATTER.match(text)
     if match is None:
@@ -117,6 +121,7 @@ def read_frontmatter(folder: Path, text: str, file: str, remarks: Remarks) -> Fr
     fields = {str(name): value for name, value in document.value.items()}
     front = Frontmatter(file, fields, document)
     _check(front, folder, remarks)
+    _check_known(front, remarks, without)
     return front
 
 
@@ -151,16 +156,16 @@ def _check(front: Frontmatter, folder: Path, remarks: Remarks) -> None:
             f"the folder is called {folder.resolve().name}, and the skill {name}: the Agent Skills format"
             " wants one name for both.",
         )
-    _check_known(front, remarks)
 
 
-def _check_known(front: Frontmatter, remarks: Remarks) -> None:
+def _check_known(front: Frontmatter, remarks: Remarks, without: frozenset[str]) -> None:
     for name in front.fields:
-        if name in READ or name in INFORMATION:
+        if name in READ or name in INFORMATION or name in without:
             continue
         if name in _REFUSED:
             why, fix = _REFUSED[name]
-            remarks.error(front.file, front.line(name), f"{name} {why}", fix or f"Remove {name}.")
+            fix = f"{fix or f'Remove {name}'}, or leave it out with --without {name}."
+            remarks.error(front.file, front.line(name), f"{name} {why}", fix)
         else:
             remarks.note(
                 front.file, front.line(name), f"the field {name} is not known here; nothing acts on it."

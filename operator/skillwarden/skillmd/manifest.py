@@ -108,7 +108,7 @@ def import_folder(root: Path, choices: Choices | None = None) -> ImportedSkill:
     if text is None:
         remarks.error(file, None, "it is not UTF-8 text.")
         raise FolderError(remarks.items)
-    front = read_frontmatter(root, text, file, remarks)
+    front = read_frontmatter(root, text, file, remarks, without=choices.without)
     if front is None:
         raise FolderError(remarks.items)
     manifest = _manifest(front, folder, choices, remarks)

@@ -23,7 +23,8 @@ _CLIENTS = ("openclaw", "clawdbot", "moltbot", "clawdis")
 _SHOWN = frozenset(
     {
         *("emoji", "homepage", "always", "skillKey", "tags", "label", "name", "description"),
-        *("author", "links", "cliHelp"),
+        *("author", "links", "cliHelp", "category", "version", "type", "source", "original_url", "repo"),
+        *("repository", "license", "keywords", "triggers"),
     }
 )
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
