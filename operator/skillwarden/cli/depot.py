@@ -56,7 +56,7 @@ def serve(  # noqa: PLR0917 - typer names every option by its parameter
     ] = None,
     max_file_bytes: Annotated[
         int, typer.Option(min=1, metavar="BYTES", help="The largest artefact that is taken.")
-    ] = 512 * 2**20,
+    ] = 2 * 2**30,
     max_size: Annotated[
         str | None,
         typer.Option(

@@ -60,7 +60,7 @@ class FetchSettings:
 
     allowed_hosts: frozenset[str] = frozenset()
     index_url: str = field(default="", repr=False)
-    max_bytes: int = 512 * 2**20
+    max_bytes: int = 2 * 2**30
     deadline_seconds: float = 300.0
     concurrency: int = 8
 
