@@ -329,8 +329,8 @@ def _source_only(names: tuple[str, ...], platform: Platform) -> SourceOnlyError:
         f"no wheel for {platform} exists of {', '.join(names)}; building from source would run the package's"
         " code before it was judged.",
         packages=packages,
-        fix="Name a version that has a wheel, another package, or an index that provides a built wheel. Where the"
-        f" runtime images have a newer C library than {platform.libc}, SKILLWARDEN_LIBC says so.",
+        fix="Name a version that has a wheel, another package, or an index that provides a built wheel."
+        f" Where the runtime images have a newer C library than {platform.libc}, set SKILLWARDEN_LIBC.",
     )
 
 
