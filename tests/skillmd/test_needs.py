@@ -58,6 +58,14 @@ def test_a_package_that_brings_a_command_is_declared_for_it(tmp_path: Path) -> N
     assert "commands" not in spec.get("runtime", {})
 
 
+def test_a_skill_whose_only_packages_are_offered_ones_of_npm_runs_on_node(tmp_path: Path) -> None:
+    install = [{"kind": "node", "package": "prettier", "bins": ["prettier"]}]
+    client = {"requires": {"bins": ["prettier"]}, "install": install}
+    spec = spec_of(make_folder(tmp_path, f"metadata: {json.dumps({'openclaw': client})}\n"))
+    assert spec["runtime"] == {"language": "Node"}
+    assert spec["entrypoint"]["command"][0] == "node"
+
+
 def test_a_package_that_is_offered_for_no_command_that_is_asked_is_declared(tmp_path: Path) -> None:
     install = [
         {"kind": "uv", "package": "pandas", "bins": ["x"]},

@@ -125,7 +125,7 @@ def import_folder(root: Path, choices: Choices | None = None) -> ImportedSkill:
 def _manifest(front: Frontmatter, folder: Folder, choices: Choices, remarks: Remarks) -> dict[str, Any]:
     declared = read_declared(front, folder, remarks)
     needs = read_needs(front, remarks, without=choices.without)
-    language = _language(front, folder, declared, remarks)
+    language = _language(front, folder, declared, needs, remarks)
     commands = _commands(needs, declared, language, front.file, remarks)
     taken = check_entries(declared, remarks)
     proposals = propose(folder, front.file, taken)
@@ -169,7 +169,9 @@ def _description(front: Frontmatter, remarks: Remarks) -> str:
     return " ".join(text.split()) if isinstance(text, str) else ""
 
 
-def _language(front: Frontmatter, folder: Folder, declared: Declared, remarks: Remarks) -> Language:
+def _language(
+    front: Frontmatter, folder: Folder, declared: Declared, needs: Needs, remarks: Remarks
+) -> Language:
     for name in ("language", "type"):
         written = front.fields.get(name)
         if isinstance(written, str) and written.lower() in _LANGUAGES:
@@ -180,7 +182,10 @@ def _language(front: Frontmatter, folder: Folder, declared: Declared, remarks: R
     found = entrypoint.language_of(folder)
     if found is not None:
         return found
-    return Language.NODE if declared.node and not declared.python else Language.PYTHON
+    # Commands that packages are offered for become packages, too.
+    offered = {offer.ecosystem for offer in needs.offers}
+    node, python = declared.node or "node" in offered, declared.python or "python" in offered
+    return Language.NODE if node and not python else Language.PYTHON
 
 
 def _commands(needs: Needs, declared: Declared, language: Language, file: str, remarks: Remarks) -> list[str]:
