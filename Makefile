@@ -42,7 +42,7 @@ test: $(READY) ## Run the tests (ARGS="tests/domain -x" runs these)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 e2e: $(READY) ## End-to-end tests in a kind cluster, or in the disposable one of KUBECONFIG=
-	@$(BIN)/python tests/e2e/run.py $(if $(KUBECONFIG),--kubeconfig $(KUBECONFIG)) $(if $(DISPOSABLE),--disposable $(DISPOSABLE)) $(if $(VALUES),--values $(VALUES)) $(if $(KEEP),--keep) $(if $(ARGS),-- $(ARGS))
+	@$(BIN)/python tests/e2e/run.py $(if $(KUBECONFIG),--kubeconfig $(KUBECONFIG)) $(if $(DISPOSABLE),--disposable $(DISPOSABLE)) $(if $(VALUES),--values $(VALUES)) $(foreach ARG,$(BUILD_ARGS),--build-arg $(ARG)) $(foreach FILE,$(MANIFESTS),--manifest $(FILE)) $(if $(KEEP),--keep) $(if $(ARGS),-- $(ARGS))
 
 threats-mutate: $(READY) ## Take each defence out of a copy, and see whether a test notices
 	@$(BIN)/python tests/threats/mutate.py

@@ -220,6 +220,23 @@ def test_the_init_container_is_told_every_digest_and_runs_our_image() -> None:
     assert env["SKILLWARDEN_DEPOT_URL"] == "http://10.96.0.17:80"
 
 
+@pytest.mark.parametrize(
+    ("isolated", "egress", "waits"),
+    [(True, (), True), (False, (), False), (True, (EgressPeer("10.0.0.0/8", 443),), False)],
+)
+def test_a_policy_is_waited_for_where_it_is_enforced_and_denies_the_api_server(
+    isolated: bool, egress: tuple[EgressPeer, ...], waits: bool
+) -> None:
+    request = make_request(spec=make_spec(egress=egress), isolated=isolated)
+    pod = build_pod(request)
+    [container] = pod["spec"]["initContainers"]
+    told = {entry["name"]: entry["value"] for entry in container["env"]}
+    assert (told.get("SKILLWARDEN_ISOLATED") == "true") is waits
+    # What a canary sees later ends nothing that runs.
+    seen = [build_pod(replace(request, isolated=known))["metadata"]["annotations"] for known in (True, False)]
+    assert seen[0] == seen[1]
+
+
 def test_a_skill_that_reaches_nothing_has_a_resolver_that_does_not_answer() -> None:
     spec = build_pod(make_request())["spec"]
     assert spec["dnsPolicy"] == "None"

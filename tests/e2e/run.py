@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ IMAGES = {
     "runtime-node": "skillwarden-runtime-node:e2e",
 }
 DISPOSABLE = ("kind-", "k3d-", "minikube")
+KUBECONFIG = ROOT / "build" / "e2e" / "kubeconfig"
 ADVISORIES = ROOT / "manifests" / "samples" / "advisories"
 SECONDS = "300s"
 
@@ -41,40 +43,49 @@ def main() -> int:
     parser.add_argument(
         "--values", type=Path, action="append", default=[], help="further values of the chart"
     )
+    parser.add_argument(
+        "--build-arg", action="append", default=[], help="of the images: NAME=VALUE, as docker build takes it"
+    )
+    parser.add_argument(
+        "--manifest",
+        type=Path,
+        action="append",
+        default=[],
+        help="applied before the release, into its namespace",
+    )
     parser.add_argument("--keep", action="store_true", help="leave the release and kind's cluster there")
     parser.add_argument("pytest", nargs="*", help="arguments of pytest, after --")
     options = parser.parse_args()
     try:
-        kubeconfig = options.kubeconfig or make_cluster()
+        kubeconfig = options.kubeconfig or make_cluster(options.build_arg)
         refuse_what_is_not_disposable(kubeconfig, options.disposable)
-        values = install(kubeconfig, options.values)
+        values = install(kubeconfig, options.values, options.manifest)
         return run_tests(kubeconfig, values, options.pytest)
     except Unable as error:
         print(f"make e2e: {error}", file=sys.stderr)  # noqa: T201 - a command's word to its user
         return 2
     finally:
         if not options.kubeconfig and not options.keep and shutil.which("kind"):
-            run("kind", "delete", "cluster", "--name", CLUSTER, check=False)
+            run("kind", "delete", "cluster", "--name", CLUSTER, "--kubeconfig", str(KUBECONFIG), check=False)
 
 
 class Unable(Exception):  # noqa: N818 - it is no error of ours
     """The suite cannot be run here; says what is missing."""
 
 
-def make_cluster() -> Path:
+def make_cluster(arguments: list[str]) -> Path:
     """Make a kind cluster with our images in it; return its kubeconfig."""
     for tool, what in (("docker", "builds the images and runs the node"), ("kind", "makes the cluster")):
         if shutil.which(tool) is None:
             raise Unable(f"{tool} is not on PATH; it {what}. Or give KUBECONFIG= of a disposable cluster.")
+    given = [f"--build-arg={argument}" for argument in arguments]
     for target, image in IMAGES.items():
-        run("docker", "build", "--target", target, "--tag", image, str(ROOT))
-    folder = ROOT / "build" / "e2e"
-    folder.mkdir(parents=True, exist_ok=True)
-    kubeconfig = folder / "kubeconfig"
-    config = ("--config", str(HERE / "kind.yaml"), "--kubeconfig", str(kubeconfig))
+        run("docker", "build", "--target", target, "--tag", image, *given, str(ROOT))
+    KUBECONFIG.parent.mkdir(parents=True, exist_ok=True)
+    config = ("--config", str(HERE / "kind.yaml"), "--kubeconfig", str(KUBECONFIG))
     run("kind", "create", "cluster", "--name", CLUSTER, *config, "--wait", SECONDS)
     run("kind", "load", "docker-image", "--name", CLUSTER, *IMAGES.values())
-    return kubeconfig
+    return KUBECONFIG
 
 
 def refuse_what_is_not_disposable(kubeconfig: Path, disposable: str | None) -> None:
@@ -89,7 +100,7 @@ def refuse_what_is_not_disposable(kubeconfig: Path, disposable: str | None) -> N
         )
 
 
-def install(kubeconfig: Path, files: list[Path]) -> Path:
+def install(kubeconfig: Path, files: list[Path], manifests: list[Path]) -> Path:
     """Install or upgrade the release, and wait until it is ready; return the values that it was given."""
     values = release_values(files)
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -103,6 +114,8 @@ def install(kubeconfig: Path, files: list[Path]) -> Path:
     }
     for body in (namespace, configmap):
         kubectl(kubeconfig, "apply", "--server-side", "-f", "-", given=json.dumps(body))
+    for path in manifests:
+        kubectl(kubeconfig, "apply", "--server-side", "-n", NAMESPACE, "-f", str(path))
     helm = Config(kubeconfig_path=str(kubeconfig), namespace=NAMESPACE)
     chart = ROOT / "charts" / "skillwarden"
     if RELEASE in {release["name"] for release in helm.list()}:
@@ -111,7 +124,14 @@ def install(kubeconfig: Path, files: list[Path]) -> Path:
         helm.install(chart, RELEASE, values, namespace=NAMESPACE)
     for name in ("operator", "depot"):
         deployment = f"deployment/{RELEASE}-{name}"
-        kubectl(kubeconfig, "-n", NAMESPACE, "rollout", "status", deployment, f"--timeout={SECONDS}")
+        try:
+            kubectl(kubeconfig, "-n", NAMESPACE, "rollout", "status", deployment, f"--timeout={SECONDS}")
+        except Unable as error:
+            told = [str(error)]
+            for question in (("get", "pods"), ("logs", deployment, "--tail=20")):
+                with suppress(Unable):
+                    told.append(kubectl(kubeconfig, "-n", NAMESPACE, *question))
+            raise Unable("\n".join(told)) from error
     given = ROOT / "build" / "e2e" / "values.yaml"
     given.parent.mkdir(parents=True, exist_ok=True)
     given.write_text(yaml.safe_dump(values))

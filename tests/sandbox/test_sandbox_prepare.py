@@ -7,9 +7,11 @@ import base64
 import contextlib
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -142,6 +144,26 @@ async def test_a_skill_is_prepared_whole(stage: Stage, capsys: pytest.CaptureFix
     assert "2 packages installed" in printed.out
     assert settings.token not in printed.out + printed.err
     assert not stage.log.exists()
+
+
+async def test_a_skill_is_ready_once_its_network_policy_is_seen_to_apply(
+    stage: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def closes_after_a_while(server: socket.socket) -> None:
+        with server:
+            for _ in range(4):
+                server.accept()[0].close()
+                seen.append((stage.volume / "env").is_dir())
+
+    server = socket.create_server(("127.0.0.1", 0))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.getsockname()[1]))
+    threading.Thread(target=closes_after_a_while, args=(server,), daemon=True).start()
+    assert await run(replace(stage.settings(make_lock()), isolated=True)) == 0
+    assert len(seen) == 4, "it was tried until nothing answered"
+    assert "NetworkPolicy is seen to apply" in capsys.readouterr().out
 
 
 async def test_the_files_of_a_wheel_land_where_its_reader_takes_them_to(stage: Stage) -> None:

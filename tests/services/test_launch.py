@@ -10,6 +10,7 @@ from test_strays import KEY, Setup, make_pod
 from skillwarden.kube.kinds import Kind
 from skillwarden.services.children import Children
 from skillwarden.services.execute import Executor
+from skillwarden.services.isolation import Isolation
 from skillwarden.services.ports import Body
 from skillwarden.services.seal import SEAL, seal
 from skillwarden.services.store import Store
@@ -46,7 +47,7 @@ async def launched(server: Any) -> tuple[Any, Store]:
     body["metadata"]["annotations"][SEAL] = seal(body, key=KEY)
     setup: Any = Setup()
     store = Store()
-    children = Children(store=store, setup=setup)
+    children = Children(store=store, setup=setup, isolation=Isolation())
     executor = Executor(cluster=server, store=store, children=children, setup=setup, audit=server)
     return await executor.launch(body, facts={}), store
 

@@ -14,6 +14,7 @@ from skillwarden.domain.skill import SkillKey
 from skillwarden.kube.kinds import Kind
 from skillwarden.services.children import Children
 from skillwarden.services.execute import Executor
+from skillwarden.services.isolation import Isolation
 from skillwarden.services.operator import Operator, Parts
 from skillwarden.services.ports import Timing
 from skillwarden.services.store import Store
@@ -126,7 +127,7 @@ async def test_a_network_policy_wakes_whom_it_concerns(
 
 
 def make_account(**changes: Any) -> Body:
-    owner = Children(store=Store(), setup=NOTHING).skill_owner(KEY)
+    owner = Children(store=Store(), setup=NOTHING, isolation=Isolation()).skill_owner(KEY)
     return build_service_account(KEY, owner=owner) | changes
 
 
@@ -151,7 +152,7 @@ async def test_a_start_learns_a_service_account(sentence: str, body: Body, known
     async def listed(kind: Kind, **_: str) -> SimpleNamespace:
         return SimpleNamespace(items=[body] if kind is Kind.SERVICE_ACCOUNT else [])
 
-    children = Children(store=Store(), setup=NOTHING)
+    children = Children(store=Store(), setup=NOTHING, isolation=Isolation())
     cluster: Any = SimpleNamespace(list=listed)
     unheard: Any = SimpleNamespace(record=None)
     executor = Executor(cluster=cluster, store=Store(), children=children, setup=NOTHING, audit=unheard)

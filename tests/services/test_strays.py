@@ -10,6 +10,7 @@ import pytest
 from skillwarden.kube.kinds import Kind
 from skillwarden.services.children import Children
 from skillwarden.services.execute import Executor
+from skillwarden.services.isolation import Isolation
 from skillwarden.services.observe import pod_record
 from skillwarden.services.ports import Body
 from skillwarden.services.seal import SEAL, seal
@@ -68,7 +69,7 @@ async def looked_at(pod: Body, *, run: Body | None = None, seen: bool = False) -
     store = Store()
     if seen:
         store.pods.put(("team", "demo-0"), pod_record(pod, seal_key=KEY))
-    children = Children(store=store, setup=setup)
+    children = Children(store=store, setup=setup, isolation=Isolation())
     executor = Executor(cluster=server, store=store, children=children, setup=setup, audit=server)
     catcher = StrayCatcher(store=store, cluster=server, executor=executor, setup=setup)
     await catcher.reconcile("team", "demo-0")

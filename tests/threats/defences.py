@@ -585,6 +585,27 @@ DEFENCES = (
         "        if self._attested is False:\n",
         "services/test_isolation.py",
     ),
+    Defence(
+        "a network plugin that isolates a Pod moments after it starts",
+        "sandbox/prepare.py",
+        "        _say(isolating.wait())\n",
+        "        pass\n",
+        "sandbox/test_sandbox_prepare.py",
+    ),
+    Defence(
+        "texts that have a program run which nobody looked into",
+        "source/signs.py",
+        "        lures.PROGRAM_OF_AN_ADDRESS,\n",
+        "        lures.LOCKED_ARCHIVE,\n",
+        "scan/test_source_texts.py",
+    ),
+    Defence(
+        "images that run code",
+        "source/look.py",
+        '    active = _ACTIVE.search(text) if _ending(into.path) == ".svg" else None\n',
+        "    active = None\n",
+        "scan/test_source_texts.py",
+    ),
     # What is on record.
     Defence(
         "an audit record that was changed",

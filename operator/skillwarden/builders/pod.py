@@ -90,6 +90,8 @@ class PodRequest:
         From settings; the token opens the digests above and nothing else.
     runtime_class
         The one that skill and policy ask for, or ``None``.
+    isolated
+        Whether NetworkPolicies are known to be enforced: the skill then waits until its own is seen to apply.
     host_users
         ``False`` where the cluster can give the Pod a user namespace of its own.
     timeout_seconds
@@ -109,6 +111,7 @@ class PodRequest:
     depot: DepotEndpoint
     token: str = field(repr=False)
     runtime_class: str | None = None
+    isolated: bool = False
     host_users: bool | None = None
     timeout_seconds: int | None = None
 
@@ -160,8 +163,9 @@ def build_pod(request: PodRequest) -> dict[str, Any]:
 def _skills_own(spec: dict[str, Any]) -> dict[str, Any]:
     """Return what of a Pod's spec, were it another, makes a running Pod one that is not wanted any more.
 
-    The operator's image, by which it was prepared, and how images are pulled is over once it runs: a new
-    release of the operator must not end every Service of the cluster.
+    The operator's image, by which it was prepared, how images are pulled and whether isolation was waited for
+    is over once it runs: a new release of the operator, or what a canary saw, must not end every Service of
+    the cluster.
     """
 
     def kept(container: dict[str, Any], *over: str) -> dict[str, Any]:
@@ -169,6 +173,8 @@ def _skills_own(spec: dict[str, Any]) -> dict[str, Any]:
 
     own = kept(spec, "imagePullSecrets")
     own["initContainers"] = [kept(item, "image", "imagePullPolicy") for item in spec["initContainers"]]
+    for item in own["initContainers"]:
+        item["env"] = [entry for entry in item["env"] if entry["name"] != sandbox.ENV_ISOLATED]
     own["containers"] = [kept(item, "imagePullPolicy") for item in spec["containers"]]
     return own
 
@@ -217,6 +223,8 @@ def _prepare_container(request: PodRequest) -> dict[str, Any]:
         sandbox.ENV_LOCK: request.lock_digest,
         sandbox.ENV_CONTENT: request.content_digest,
         **({} if request.input_digest is None else {sandbox.ENV_INPUT: request.input_digest}),
+        # Of what a skill may reach by its own leave, the API server may be a part.
+        **({sandbox.ENV_ISOLATED: "true"} if request.isolated and not request.spec.sandbox.egress else {}),
     }
     return {
         "name": PREPARE_CONTAINER,

@@ -11,6 +11,7 @@ from ..domain.skill import Mode, SkillKey, SkillRunSpec
 from ..runtime.configured import sandbox_setup
 from ..runtime.settings import Settings
 from ..services.children import Children
+from ..services.isolation import Isolation
 from ..services.records import RunRecord, SkillRecord
 from ..services.store import Store
 
@@ -24,7 +25,7 @@ def pod_of(
     if not assessment.allowed or evidence.platform is None:
         return None
     setup = replace(sandbox_setup(settings, key=secrets.token_bytes(32)), token=lambda *_: PLACEHOLDER)
-    children = Children(store=Store(), setup=setup)
+    children = Children(store=Store(), setup=setup, isolation=Isolation(settings.network_enforced))
     key = SkillKey(record.key.namespace or "default", record.key.name, record.key.uid or "<uid>")
     record = replace(record, key=key)
     if record.spec and record.spec.mode is Mode.SERVICE:

@@ -220,7 +220,7 @@ def _replicas_ready(world: SkillWorld, live: list[ObservedPod]) -> ConditionDraf
     waiting = sorted({pod.hindrance for pod in live} - {""})
     leaving = sorted(pod.name for pod in world.pods if pod.deleting and pod.name in names)
     waiting += [f"Pod {name} is being deleted (is its node lost?)" for name in leaving]
-    hint = f" Waiting: {', '.join(waiting)}." if waiting else ""
+    hint = f" Waiting: {', '.join(waiting).rstrip('.')}." if waiting else ""
     return draft(
         Status.FALSE, SandboxReason.STARTING, f"{count} of {len(world.wanted)} replica(s) ready.{hint}"
     )

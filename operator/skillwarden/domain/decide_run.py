@@ -102,7 +102,7 @@ def _with_pod(world: RunWorld, pod: ObservedPod) -> RunPlan:
             phase=RunPhase.RUNNING,
             complete=ConditionDraft(COMPLETE, Status.UNKNOWN, RunCompleteReason.RUNNING, "The skill runs."),
         )
-    text = "The sandbox starts." + (f" Waiting: {pod.hindrance}." if pod.hindrance else "")
+    text = "The sandbox starts." + (f" Waiting: {pod.hindrance.rstrip('.')}." if pod.hindrance else "")
     return RunPlan(complete=ConditionDraft(COMPLETE, Status.UNKNOWN, RunCompleteReason.STARTING, text))
 
 

@@ -273,7 +273,7 @@ def _wire(
         cluster, trust=settings.trust_approvals, timing=timing, now=utc_now, probe=APPROVAL_PROBE
     )
     notifier = Notifier(cluster, now=utc_now, reporter=socket.gethostname(), audit=audit)
-    children = Children(store=store, setup=setup)
+    children = Children(store=store, setup=setup, isolation=isolation)
     judge = Judge(
         store=store,
         cluster=cluster,

@@ -7,6 +7,7 @@ import json
 import platform as machine
 import re
 import socket
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,9 @@ from .address import host_and_port
 
 ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 MIN_KEY_BYTES = 32
+#: How long the depot's name may be unknown at the start: a restarted node's DNS comes up beside the operator.
+LOOKUP_SECONDS = 60.0
+LOOKUP_PAUSE = 1.0
 #: Settings that are JSON, and how each is written.
 _JSON = {
     "runtimes": '{"3.12": "python:3.12-slim"}',
@@ -88,21 +92,24 @@ class DepotSettings(BaseModel):
         Raises
         ------
         ValueError
-            Where the name cannot be looked up.
+            Where the name cannot be looked up, for a while.
         """
         try:
             return str(ipaddress.ip_address(self.sandbox_host))
         except ValueError:
             pass
-        try:
-            return str(
-                socket.getaddrinfo(self.sandbox_host, self.sandbox_port, proto=socket.IPPROTO_TCP)[0][4][0]
-            )
-        except OSError as error:
-            raise ValueError(
-                f"SKILLWARDEN_DEPOT__SANDBOX_HOST is {self.sandbox_host}, which cannot be looked up: {error}."
-                " Set it to the IP address at which sandboxes reach the depot."
-            ) from error
+        deadline = time.monotonic() + LOOKUP_SECONDS
+        while True:
+            try:
+                found = socket.getaddrinfo(self.sandbox_host, self.sandbox_port, proto=socket.IPPROTO_TCP)
+                return str(found[0][4][0])
+            except OSError as error:
+                if time.monotonic() >= deadline:
+                    raise ValueError(
+                        f"SKILLWARDEN_DEPOT__SANDBOX_HOST is {self.sandbox_host}, which cannot be looked up:"
+                        f" {error}. Set it to the IP address at which sandboxes reach the depot."
+                    ) from error
+            time.sleep(LOOKUP_PAUSE)
 
     def read_key(self) -> bytes:
         """Return the key.

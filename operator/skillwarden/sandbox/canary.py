@@ -25,16 +25,24 @@ MAX_PIDS = 4096
 _PAUSE_SECONDS = 0.5
 
 
-def connects(host: str, port: int) -> bool:
-    """Whether a TCP connection can be opened now."""
+def connects(host: str, port: int, *, seconds: float = ATTEMPT_SECONDS) -> bool:
+    """Whether a TCP connection can be opened now, or in some seconds."""
     try:
-        with socket.create_connection((host, port), timeout=ATTEMPT_SECONDS):
+        with socket.create_connection((host, port), timeout=seconds):
             return True
     except OSError:
         return False
 
 
-def reached(host: str, port: int, *, until_blocked: bool, seconds: float = SETTLE_SECONDS) -> bool:
+def reached(
+    host: str,
+    port: int,
+    *,
+    until_blocked: bool,
+    seconds: float = SETTLE_SECONDS,
+    attempt_seconds: float = ATTEMPT_SECONDS,
+    in_a_row: int = IN_A_ROW,
+) -> bool:
     """Return whether an address can be reached.
 
     Parameters
@@ -45,19 +53,23 @@ def reached(host: str, port: int, *, until_blocked: bool, seconds: float = SETTL
         ``False``: try until it is reached. ``True``: try until it is not, several times in a row.
     seconds
         How long to try.
+    attempt_seconds
+        How long one attempt may take.
+    in_a_row
+        So many that fail, and it is blocked.
     """
     deadline = time.monotonic() + seconds
     refusals = 0
     while True:
-        seen = connects(host, port)
+        seen = connects(host, port, seconds=attempt_seconds)
         refusals = 0 if seen else refusals + 1
         if seen and not until_blocked:
             return True
-        if until_blocked and refusals >= IN_A_ROW:
+        if until_blocked and refusals >= in_a_row:
             return False
         if time.monotonic() >= deadline:
             return seen
-        time.sleep(_PAUSE_SECONDS)
+        time.sleep(min(_PAUSE_SECONDS, attempt_seconds / 2))
 
 
 def pids_limit(limit: int = MAX_PIDS) -> int | None:

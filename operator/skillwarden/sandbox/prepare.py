@@ -22,6 +22,7 @@ from ..domain.skill import SourceFile
 from . import settings as names
 from .install import install
 from .install_npm import install_npm
+from .isolated import Isolating
 from .settings import PrepareSettings
 from .transfer import DepotReader
 
@@ -83,6 +84,7 @@ def prepare(settings: PrepareSettings) -> None:
         As ``run`` tells them apart.
     """
     started = time.monotonic()
+    isolating = Isolating.from_env(os.environ) if settings.isolated else None
     volume = settings.volume
     scratch = volume / names.SCRATCH
     # An init container that is started again finds what the last attempt left.
@@ -106,6 +108,8 @@ def prepare(settings: PrepareSettings) -> None:
         _say(f"{len(lock.packages)} packages installed and compared with the lock")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    if isolating is not None:
+        _say(isolating.wait())
     _say(f"the sandbox is ready after {time.monotonic() - started:.1f} s")
 
 

@@ -14,6 +14,7 @@ ENV_TOKEN = "SKILLWARDEN_TOKEN"  # noqa: S105 - a variable's name
 ENV_LOCK = "SKILLWARDEN_LOCK_DIGEST"
 ENV_CONTENT = "SKILLWARDEN_CONTENT_DIGEST"
 ENV_INPUT = "SKILLWARDEN_INPUT_DIGEST"
+ENV_ISOLATED = "SKILLWARDEN_ISOLATED"
 
 #: The volume as the init container sees it, and the names below it that the skill's container mounts.
 VOLUME = "/skill"
@@ -39,6 +40,8 @@ class PrepareSettings:
         Opens the digests below.
     lock_digest, content_digest, input_digest
         What every byte is verified against.
+    isolated
+        Whether this Pod's NetworkPolicy is enforced and denies all but the depot: it is waited for.
     volume
         Where to write.
     termination_log
@@ -53,6 +56,7 @@ class PrepareSettings:
     lock_digest: str
     content_digest: str
     input_digest: str | None = None
+    isolated: bool = False
     volume: Path = Path(VOLUME)
     termination_log: Path = Path("/dev/termination-log")
     patience_seconds: float = 45.0
@@ -75,6 +79,7 @@ class PrepareSettings:
             lock_digest=_digest(env, ENV_LOCK),
             content_digest=_digest(env, ENV_CONTENT),
             input_digest=_digest(env, ENV_INPUT) if env.get(ENV_INPUT) else None,
+            isolated=env.get(ENV_ISOLATED) == "true",
             volume=volume or Path(VOLUME),
         )
 

@@ -16,6 +16,7 @@ from ..domain.lock import Platform
 from ..domain.skill import SkillKey, SkillSpec
 from ..domain.world import Surroundings, WantedPod
 from ..kube.kinds import Kind
+from .isolation import Isolation
 from .ports import Body, SandboxSetup
 from .records import RunRecord, SkillRecord
 from .seal import SEAL, seal
@@ -37,11 +38,14 @@ class Children:
         The observed world.
     setup
         What every sandbox has.
+    isolation
+        What is known of the cluster's.
     """
 
-    def __init__(self, *, store: Store, setup: SandboxSetup) -> None:
+    def __init__(self, *, store: Store, setup: SandboxSetup, isolation: Isolation) -> None:
         self._store = store
         self._setup = setup
+        self._isolation = isolation
         # ServiceAccounts are not watched (nothing in them is ever changed): uid of the skill -> made.
         self._accounts: set[str] = set()
 
@@ -143,6 +147,7 @@ class Children:
                 depot=self._setup.depot,
                 token=self._setup.token(lock_digest, content, input_digest),
                 runtime_class=assessment.verdict.runtime_class if assessment.verdict else None,
+                isolated=self._isolation.enforced is True,
                 host_users=self._setup.host_users,
                 timeout_seconds=timeout,
             )
