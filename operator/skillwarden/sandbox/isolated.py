@@ -13,7 +13,7 @@ from .canary import reached
 
 #: Seconds; some plugins let Pods reach the API server whatever a policy says, and those must start, too.
 PATIENCE_SECONDS = 5.0
-_ATTEMPT_SECONDS = 0.5
+_ATTEMPT_SECONDS = 0.3
 _IN_A_ROW = 2
 
 
