@@ -221,7 +221,9 @@ def _scripts(text: str, into: Collector) -> None:
         )
         other_code.look_javascript(match["code"], script)
         for finding in script.found.values():
-            into.keep(finding)
+            # That a page opens connections, in its reader's browser, is what pages do.
+            if finding.severity is not Severity.LOW:
+                into.keep(finding)
     active = _ACTIVE.search(text) if _ending(into.path) == ".svg" else None
     if active:
         line = text.count("\n", 0, active.start()) + 1
