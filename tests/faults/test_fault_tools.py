@@ -96,20 +96,22 @@ class Tool:
         resolver, scanner = self.parts(world)
         match self.name:
             case "uv":
-                settings = replace(resolver._settings, uv_path=script, deadline_seconds=8)
-                patch.setattr(resolver, "_settings", settings)
+                patch.setattr(resolver, "_settings", replace(resolver._settings, uv_path=script))
             case "npm":
-                patch.setattr(resolver, "_settings", replace(resolver._settings, deadline_seconds=8))
                 tools = replace(find_node_tools(), node=script)
                 patch.setattr("skillwarden.resolve.npm.find_node_tools", lambda: tools)
+            case "pip-audit":
+                spare = scanner._spare
+                patch.setattr(scanner, "_spare", Spare(replace(spare._tool, command=(str(script),))))
             case _:
-                assert world.core is not None
-                patch.setattr(world.core._parts.skills._tools.stages._scans, "_deadline", 8)
-                if self.ecosystem is Ecosystem.PYPI:
-                    spare = scanner._spare
-                    patch.setattr(scanner, "_spare", Spare(replace(spare._tool, command=(str(script),))))
-                else:
-                    patch.setattr(scanner, "_command", (str(script),))
+                patch.setattr(scanner, "_command", (str(script),))
+
+    def give(self, seconds: float, world: World, patch: pytest.MonkeyPatch) -> None:
+        """Set how long it may take."""
+        resolver, _ = self.parts(world)
+        assert world.core is not None
+        patch.setattr(resolver, "_settings", replace(resolver._settings, deadline_seconds=seconds))
+        patch.setattr(world.core._parts.skills._tools.stages._scans, "_deadline", seconds)
 
 
 def _node() -> tuple[str, ...]:
@@ -152,6 +154,8 @@ async def test_it_is_said_and_contained_and_over_by_itself_when(
     script.chmod(0o755)
     flag.touch()
     tool.swap(world, script, monkeypatch)
+    # All of a deadline is waited for where it hangs; where it fails, it must have the time to.
+    tool.give(3 if fault == "hangs" else 30, world, monkeypatch)
     await user.apply(make_policy(rules=[], unlisted="Allow"))
     await user.apply(make_using(tool, world, f"{name}-{fault}".replace(" ", "-").lower()))
     kind, reason = tool.state
@@ -168,4 +172,5 @@ async def test_it_is_said_and_contained_and_over_by_itself_when(
     assert [pod["metadata"]["labels"]["skillwarden.io/skill"] for pod in await user.pods()] == ["other"]
     # Nobody tells the operator that it is mended.
     flag.unlink()
+    tool.give(30, world, monkeypatch)
     await user.until_skill("demo", Scanned="Complete", Compliant="Allowed")
