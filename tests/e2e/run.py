@@ -30,7 +30,8 @@ IMAGES = {
     "runtime-node": "skillwarden-runtime-node:e2e",
 }
 DISPOSABLE = ("kind-", "k3d-", "minikube")
-KUBECONFIG = ROOT / "build" / "e2e" / "kubeconfig"
+MADE = ROOT / "build" / "e2e"
+KUBECONFIG = MADE / "kubeconfig"
 ADVISORIES = ROOT / "manifests" / "samples" / "advisories"
 SECONDS = "300s"
 
@@ -81,7 +82,7 @@ def make_cluster(arguments: list[str]) -> Path:
     given = [f"--build-arg={argument}" for argument in arguments]
     for target, image in IMAGES.items():
         run("docker", "build", "--target", target, "--tag", image, *given, str(ROOT))
-    KUBECONFIG.parent.mkdir(parents=True, exist_ok=True)
+    MADE.mkdir(parents=True, exist_ok=True)
     config = ("--config", str(HERE / "kind.yaml"), "--kubeconfig", str(KUBECONFIG))
     run("kind", "create", "cluster", "--name", CLUSTER, *config, "--wait", SECONDS)
     run("kind", "load", "docker-image", "--name", CLUSTER, *IMAGES.values())
@@ -132,8 +133,8 @@ def install(kubeconfig: Path, files: list[Path], manifests: list[Path]) -> Path:
                 with suppress(Unable):
                     told.append(kubectl(kubeconfig, "-n", NAMESPACE, *question))
             raise Unable("\n".join(told)) from error
-    given = ROOT / "build" / "e2e" / "values.yaml"
-    given.parent.mkdir(parents=True, exist_ok=True)
+    given = MADE / "values.yaml"
+    MADE.mkdir(parents=True, exist_ok=True)
     given.write_text(yaml.safe_dump(values))
     return given
 

@@ -213,12 +213,16 @@ def language_of(file: SourceFile) -> str:
     return "shell" if ending in _SHELL or language else ""
 
 
+def _fragment(match: re.Match[str], into: Collector, *, note: str) -> Collector:
+    """Return a collector for code that a text holds, a degree milder: no sandbox runs it."""
+    offset = match.string.count("\n", 0, match.start("code"))
+    return Collector(into.path, offset=offset, milder=True, note=note)
+
+
 def _scripts(text: str, into: Collector) -> None:
     """Look at the scripts of a page or an image, a degree milder: who shows it runs them, no sandbox does."""
     for match in _SCRIPT.finditer(text):
-        script = Collector(
-            into.path, offset=text.count("\n", 0, match.start("code")), milder=True, note="script: "
-        )
+        script = _fragment(match, into, note="script: ")
         other_code.look_javascript(match["code"], script)
         for finding in script.found.values():
             # That a page opens connections, in its reader's browser, is what pages do.
@@ -233,9 +237,7 @@ def _scripts(text: str, into: Collector) -> None:
 def _fences(text: str, into: Collector) -> None:
     """Look at the examples in a text, a degree milder: an agent may run them, the sandbox does not."""
     for match in _FENCE.finditer(text):
-        example = Collector(
-            into.path, offset=text.count("\n", 0, match.start("code")), milder=True, note="example: "
-        )
+        example = _fragment(match, into, note="example: ")
         language = match["language"].lower()
         if language in _FENCED_SHELL:
             other_code.look_shell(match["code"], example)
